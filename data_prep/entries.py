@@ -10,6 +10,8 @@ from codec.dataset.columns import LANGUAGE_COLUMNS, LICENCE_COLUMNS, first_cell
 
 DOMAIN_WORDS = frozenset({"speech", "voice", "music", "general"})
 """Folder names that give the domain of the recordings below them."""
+ASSIGNABLE_DOMAINS = ("speech", "music", "general")
+"""Domains that metrics and recipes know, which a user may assign to files."""
 OTHER_DOMAIN = "audio"
 """Domain of recordings without a given domain."""
 

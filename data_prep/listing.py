@@ -1,9 +1,11 @@
 """The audio files of all sources, each once, sorted by path: a table in the store, so that there may be millions."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 from codec.errors import UserError
@@ -86,15 +88,8 @@ class Listing:
         self._store.execute("DROP TABLE below")
         return int(count)
 
-    def settle(self, domains: Sequence[str] = ()) -> None:
-        """Merge and sort what was added.
-
-        Args:
-            domains: keep only files of these domains; empty: all.
-
-        Raises:
-            UserError: a domain does not occur.
-        """
+    def settle(self) -> None:
+        """Merge and sort what was added."""
         order = "ORDER BY path, list, rowid"
         self._store.execute(f"INSERT OR IGNORE INTO files SELECT {_CELLS}, corpus FROM found {order}")
         several = "SELECT path FROM found GROUP BY path HAVING count(*) > 1"
@@ -102,6 +97,35 @@ class Listing:
         merged = (_merge_rows(list(same)) for _, same in groupby(rows, key=itemgetter(0)))
         self._store.add("files", merged, replace=True)
         self._store.execute("DROP TABLE found")
+
+    def assign_domain(self, domain: str, places: Iterable[Path]) -> int:
+        """Set the domain of files.
+
+        Args:
+            domain: the domain.
+            places: folders, below which all files have it, and single files.
+
+        Returns:
+            The number of files.
+        """
+        count = 0
+        for place in places:
+            inside = f"{place}{os.sep}" if place.parent != place else str(place)
+            here = "path = CAST(? AS TEXT) OR substr(path, 1, length(CAST(? AS TEXT))) = CAST(? AS TEXT)"
+            count += self._store.value(f"SELECT count(*) FROM files WHERE {here}", str(place), inside, inside)
+            statement = f"UPDATE files SET domain = CAST(? AS TEXT) WHERE {here}"
+            self._store.execute(statement, domain, str(place), inside, inside)
+        return count
+
+    def keep_domains(self, domains: Sequence[str]) -> None:
+        """Remove files of other domains.
+
+        Args:
+            domains: the domains to keep; empty: all.
+
+        Raises:
+            UserError: a domain does not occur.
+        """
         if domains:
             present = [name for (name,) in self._store.query("SELECT DISTINCT domain FROM files ORDER BY domain")]
             for name in domains:

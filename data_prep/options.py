@@ -25,10 +25,15 @@ class PrepareOptions:
     """Recognise no corpus, and treat all folders as plain folders."""
     domains: Sequence[str] = ()
     """Use only files of these domains; empty: of all."""
+    assigned: Sequence[tuple[str, str]] = ()
+    """Domains and the folders whose files have them, below a source or as paths; an empty folder: all files. The last
+    one that fits a file holds."""
     seed: int = 0
     """Seed of the order in which groups are assigned to splits."""
     min_seconds: float = 0.5
     """Shorter files are excluded."""
+    recipe: str = ""
+    """Name of the recipe that the data is for."""
     target: TargetConfig | None = None
     """Target distribution of a recipe; the summary gives the distance of the training split from it."""
     workers: Workers = 2

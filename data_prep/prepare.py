@@ -89,7 +89,7 @@ def prepare(
 def _plan(paths: Sequence[Path], out: Path, options: PrepareOptions) -> _Plan:
     """Find the audio and choose the groups; nothing is decoded, and nothing is written into the output folder."""
     ratios = SplitRatios.parse(options.ratios)
-    sources = find_audio([Path(path) for path in paths], options.domains, plain=options.plain)
+    sources = find_audio([Path(path) for path in paths], options.domains, options.assigned, plain=options.plain)
     before = read_settings(out)
     grouping = choose_grouping(sources.entries, options.group_by, before.grouping if before else None)
     groups = _count_groups(sources, grouping)

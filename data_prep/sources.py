@@ -13,7 +13,7 @@ from codec.audio.suffixes import AUDIO_SUFFIXES
 from codec.dataset.columns import TEXT_COLUMNS, first_cell
 from codec.errors import UserError
 from codec.runtime.file_walk import list_folders
-from data_prep.entries import AudioEntry, domain_of
+from data_prep.entries import ASSIGNABLE_DOMAINS, AudioEntry, domain_of
 from data_prep.layouts import CorpusLayout, FolderTree, recognise
 from data_prep.listing import Listing
 from data_prep.lists import LIST_SUFFIXES, read_audio_list
@@ -53,25 +53,42 @@ class Sources:
     """Folders that could not be listed, each with the reason."""
 
 
-def find_audio(sources: Sequence[Path], domains: Sequence[str] = (), *, plain: bool = False) -> Sources:
+def find_audio(
+    sources: Sequence[Path],
+    domains: Sequence[str] = (),
+    assigned: Sequence[tuple[str, str]] = (),
+    *,
+    plain: bool = False,
+) -> Sources:
     """Find every audio file in the sources.
 
     Args:
         sources: folders, lists (see :mod:`data_prep.lists`) or single files.
         domains: use only files of these domains; empty: of all.
+        assigned: domains and folders whose files have them, see :class:`data_prep.options.PrepareOptions`.
         plain: recognise no corpus, and treat all folders as plain folders.
 
     Returns:
         The files, and what was recognised and left out.
 
     Raises:
-        UserError: a source does not exist or has no audio, a list cannot be read, or a domain does not occur.
+        UserError: a source does not exist or has no audio, a list cannot be read, a domain does not occur or is
+            unknown, or there are no files in a folder that is assigned one.
     """
+    for domain, _ in assigned:
+        if domain not in ASSIGNABLE_DOMAINS:
+            raise UserError(f"--as {domain}: no such domain; choose from {', '.join(ASSIGNABLE_DOMAINS)}")
     store = Store()
     search = _Search(store, plain)
     for source in sources:
         search.add(Path(os.path.abspath(source)))
-    search.listing.settle(domains)
+    search.listing.settle()
+    for domain, folder in assigned:
+        path = Path(folder).expanduser()
+        places = [Path(os.path.abspath(place)) for place in (path, *(source / path for source in sources))]
+        if not search.listing.assign_domain(domain, places if folder else [Path("/")]):
+            raise UserError(f"--as {domain}={folder}: no source has audio files there; give a folder in a source")
+    search.listing.keep_domains(domains)
     return Sources(store, search.listing, tuple(search.corpora), search.count_others(), tuple(search.unlisted))
 
 

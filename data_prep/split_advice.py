@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from codec.runtime.text import format_duration
 from data_prep.split_ratios import SplitRatios, SplitSize, find_empty_splits
 
+_FAR = 0.03
+"""Differences from the requested shares that are mentioned; smaller ones are usual."""
 FEW_GROUPS = 10
 """Splits with fewer groups are mentioned in the advice."""
 
@@ -39,12 +42,21 @@ def _advise_on_empty_splits(sizes: Mapping[str, SplitSize], ratios: SplitRatios,
 
 def _advise_on_ratios(sizes: Mapping[str, SplitSize], ratios: SplitRatios, largest: float) -> list[str]:
     total = sum(size.seconds for size in sizes.values())
-    return [
-        f"{split} has {100 * size.seconds / total:.1f} % of the seconds instead of {100 * ratios.share(split):.1f} %:"
-        " groups that were assigned earlier keep their splits"
-        for split, size in sizes.items()
-        if size.locked and abs(size.seconds - ratios.share(split) * total) > largest
-    ]
+    far = {
+        split: size for split, size in sizes.items() if abs(size.seconds - ratios.share(split) * total) > _FAR * total
+    }
+    if not far:
+        return []
+    reached = ":".join(f"{100 * size.seconds / total:.0f}" for size in sizes.values())
+    asked = ":".join(f"{100 * ratios.share(split):.0f}" for split in sizes)
+    if any(size.locked and abs(size.seconds - ratios.share(split) * total) > largest for split, size in far.items()):
+        why = "groups that were assigned earlier keep their splits; to divide all of them again, choose a new --out"
+    else:
+        why = (
+            f"groups are not divided, and the largest has {format_duration(largest)}; that does no harm, and more"
+            " groups come closer; if the recordings are long, --group-by time with a new --out divides them"
+        )
+    return [f"the splits have {reached} % of the seconds instead of {asked} %, since {why}"]
 
 
 def _advise_on_few_groups(sizes: Mapping[str, SplitSize], ratios: SplitRatios) -> list[str]:

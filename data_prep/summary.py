@@ -1,13 +1,14 @@
 """Summary of a preparation: hours, groups, clips, levels, exclusions and advice."""
 
 from bisect import bisect
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from codec.dataset.packed import packed_folder
 from codec.runtime.text import escape_invisible
-from data_prep.entries import DOMAIN_WORDS, OTHER_DOMAIN
+from data_prep.entries import OTHER_DOMAIN
 from data_prep.manifest import MANIFEST_NAME
 from data_prep.options import PrepareOptions
 from data_prep.placement import ClipPlacement
@@ -77,6 +78,8 @@ class PreparationSummary:
     """Folders that could not be listed, each with the reason."""
     target: TargetDistance | None
     """Distance of the training split from the recipe's target; None without a target."""
+    recipe: str
+    """Name of the recipe."""
 
     def text(self) -> str:
         """Return the tables for the screen.
@@ -94,7 +97,7 @@ class PreparationSummary:
                 lines.append(f"{label}: {listed}")
         lines.append(f"every file with its split and the reason for its exclusion: {self.manifest}")
         if self.target:
-            lines.append(self.target.text())
+            lines.append(self.target.text(self.recipe or "the recipe"))
         lines += [f"note: {line}" for line in self.advice]
         return "\n".join(lines)
 
@@ -174,7 +177,7 @@ def summarise_preparation(
         splits=splits,
         excluded=count_reasons(rows, "excluded"),
         warned=count_reasons(rows, "warned"),
-        advice=(*advice, *_advise_on_domains(splits)),
+        advice=(*advice, *_advise_on_domains(splits, options)),
         notes=tuple(notes),
         left_out=sources.left_out,
         unlisted=sources.unlisted,
@@ -183,6 +186,7 @@ def summarise_preparation(
             if options.target and packed.counts["train"]
             else None
         ),
+        recipe=options.recipe,
     )
 
 
@@ -219,13 +223,24 @@ def _summarise_split(
     )
 
 
-def _advise_on_domains(splits: Sequence[SplitSummary]) -> list[str]:
-    if any(domain != OTHER_DOMAIN for split in splits for domain in split.domains):
-        return []
-    words = ", ".join(sorted(DOMAIN_WORDS))
-    return [
-        f'the domain of all clips is "{OTHER_DOMAIN}", since neither a folder nor a list gives another: they are'
-        " scored by the metrics for speech and by those for other audio, and are outside the targets of recipes for"
-        f" speech or music. To set the domain, put them below a folder called {words}, or give a list with a"
-        " column domain"
-    ]
+def _advise_on_domains(splits: Sequence[SplitSummary], options: PrepareOptions) -> list[str]:
+    """Name the options by which the domains of the training audio can be mended."""
+    seconds: Counter[str] = Counter()
+    for split in splits:
+        seconds.update(split.domains)
+    lines, total = [], seconds.total()
+    if unknown := seconds.get(OTHER_DOMAIN, 0.0) / (total or 1.0):
+        one = next(iter(options.target.domains), "speech") if options.target else "speech"
+        lines.append(
+            f'the domain of {unknown:.0%} of the audio is not known ("{OTHER_DOMAIN}"): it is scored as speech and as'
+            f" other audio, and is like no target of a recipe; to state it, add --as {one} to the same command, or --as"
+            f" {one}=FOLDER for a part"
+        )
+    wanted = options.target.domains if options.target else {}
+    others = {name: value for name, value in seconds.items() if name not in wanted and name != OTHER_DOMAIN}
+    if wanted and others and seconds.keys() & wanted.keys():
+        listed = ", ".join(f"{value / total:.0%} {name}" for name, value in sorted(others.items()))
+        keep = " ".join(f"--domain {name}" for name in wanted)
+        text = f"{listed}, which {options.recipe or 'the recipe'} is not meant for"
+        lines.append(f"{text}; to leave it out, add {keep} and choose another --out")
+    return lines

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from codec.batch.inputs import read_lines, read_text
-from codec.dataset.columns import GROUP_COLUMNS
+from codec.dataset.columns import GROUP_COLUMNS, LANGUAGE_COLUMNS, LICENCE_COLUMNS, TEXT_COLUMNS
 from codec.errors import UserError
 from codec.runtime.extras import require_installed
 
@@ -22,6 +22,9 @@ PATH_COLUMNS = (
     "audio_file", "wav", "audio",
 )  # fmt: skip
 """Names of the column with the path; the first one present counts. NeMo has audio_filepath, Hugging Face file_name."""
+_KNOWN_COLUMNS = frozenset(
+    (*PATH_COLUMNS, *GROUP_COLUMNS, *LICENCE_COLUMNS, *LANGUAGE_COLUMNS, *TEXT_COLUMNS, "domain", "source")
+)
 
 
 def read_header(path: Path) -> list[str]:
@@ -38,7 +41,8 @@ def read_header(path: Path) -> list[str]:
     """
     first = next(read_lines(path, "list"), "").rstrip("\r\n")
     try:
-        return next(csv.reader([first], delimiter=_separator(path, first, PATH_COLUMNS)), [])
+        names = next(csv.reader([first], delimiter=_separator(path, first, PATH_COLUMNS)), [])
+        return [_canonical(name) for name in names]
     except csv.Error as error:
         raise UserError(f"{path}: line 1 is malformed ({error})") from error
 
@@ -65,8 +69,9 @@ def read_csv(path: Path, known: Collection[str] = PATH_COLUMNS) -> Iterator[Tabl
         else csv.DictReader(lines, delimiter=separator)
     )
     try:
+        reader.fieldnames = [_canonical(name) for name in reader.fieldnames or ()]
         for row in reader:
-            yield {name.strip(): value or "" for name, value in row.items() if isinstance(name, str)}
+            yield {name: value or "" for name, value in row.items() if isinstance(name, str)}
     except csv.Error as error:
         raise UserError(f"{path}: line {reader.line_num} is malformed ({error})") from error
 
@@ -165,6 +170,16 @@ def _object(value: object, where: str) -> dict[str, object]:
     return value
 
 
+def _canonical(name: str) -> str:
+    """Return the name of a column; known ones may be written in capitals and with spaces.
+
+    >>> _canonical(" Speaker ID"), _canonical("Take")
+    ('speaker_id', 'Take')
+    """
+    plain = name.strip().lower().replace(" ", "_")
+    return plain if plain in _KNOWN_COLUMNS else name.strip()
+
+
 def _separator(path: Path, first: str, known: Collection[str]) -> str:
     """Return the separator of a table: the one that gives the largest number of known names in its header; by default a
     comma.
@@ -173,7 +188,7 @@ def _separator(path: Path, first: str, known: Collection[str]) -> str:
         return "\t"
 
     def score(separator: str) -> tuple[int, int]:
-        names = [name.strip().strip('"') for name in first.split(separator)]
+        names = [_canonical(name.strip().strip('"')) for name in first.split(separator)]
         return len({*known, *GROUP_COLUMNS}.intersection(names)), len(names)
 
     return max(",;\t|", key=score)

@@ -8,6 +8,9 @@ from codec.config import TargetConfig
 from codec.dataset.distribution import in_distribution
 from data_prep.placement import ClipLevels
 
+_MENTIONED = 0.0005
+"""Smaller shares are not named."""
+
 
 @dataclass(frozen=True)
 class TargetDistance:
@@ -16,6 +19,8 @@ class TargetDistance:
     domain_variation: float
     """Total variation distance of the domains, half the sum of |share - target share|: the share of the seconds that
     would have to change their domain."""
+    outside_domain: float
+    """Share with a domain that the target does not have."""
     outside_level: float
     """Share with an RMS level outside the target."""
     outside_bandwidth: float
@@ -25,17 +30,24 @@ class TargetDistance:
     outside: float
     """Share out of distribution by any of these, see :func:`codec.dataset.distribution.in_distribution`."""
 
-    def text(self) -> str:
+    def text(self, recipe: str) -> str:
         """Return the line for the screen.
 
+        Args:
+            recipe: name of the recipe.
+
         Returns:
-            One line.
+            One line: how much of the training audio is like the target, and by what the rest differs.
         """
-        return (
-            f"distance from the target: {self.domain_variation:.2f} in domains (total variation); outside the target:"
-            f" level {self.outside_level:.1%}, bandwidth {self.outside_bandwidth:.1%}, noise {self.outside_noise:.1%},"
-            f" any of these {self.outside:.1%}"
+        reasons = (
+            ("domain", self.outside_domain),
+            ("level", self.outside_level),
+            ("bandwidth", self.outside_bandwidth),
+            ("noise", self.outside_noise),
         )
+        listed = ", ".join(f"{name} {share:.1%}" for name, share in reasons if share >= _MENTIONED)
+        differs = f"; the rest differs ({listed}), is trained on all the same, and is evaluated apart" if listed else ""
+        return f"{1 - self.outside:.1%} of the training audio is like the target of {recipe}{differs}"
 
 
 def measure_target_distance(clips: Iterable[ClipLevels], target: TargetConfig) -> TargetDistance:
@@ -48,19 +60,21 @@ def measure_target_distance(clips: Iterable[ClipLevels], target: TargetConfig) -
     Returns:
         The distance; 1 in all parts if there are no clips.
     """
-    total = level = bandwidth = noise = outside = 0.0
+    total = domain = level = bandwidth = noise = outside = 0.0
     seconds: dict[str, float] = defaultdict(float)
     for clip in clips:
         total += clip.seconds
         seconds[clip.domain] += clip.seconds
+        domain += clip.seconds * (bool(target.domains) and clip.domain not in target.domains)
         level += clip.seconds * _is_outside(clip.rms_dbfs, target.level_dbfs)
         bandwidth += clip.seconds * _is_outside(clip.bandwidth_hz, target.bandwidth_hz)
         noise += clip.seconds * _is_outside(clip.noise_dbfs, target.noise_dbfs)
         outside += clip.seconds * (not in_distribution(clip, target))
     if total == 0:
-        return TargetDistance(1.0, 1.0, 1.0, 1.0, 1.0)
+        return TargetDistance(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     variation = _domain_variation(seconds, target)
-    return TargetDistance(variation, level / total, bandwidth / total, noise / total, outside / total)
+    parts = (domain / total, level / total, bandwidth / total, noise / total, outside / total)
+    return TargetDistance(variation, *parts)
 
 
 def _is_outside(value: float, bounds: tuple[float, float]) -> bool:

@@ -15,6 +15,7 @@ from codec.batch.progress import expected_seconds
 from codec.batch.report import BatchReport, Skipped
 from codec.batch.runner import run_batch
 from codec.batch.task import BatchTask
+from codec.bitstream.framing import packet_frames
 from codec.bitstream.header import Header, is_fingerprint_of
 from codec.bitstream.pictures import fit_pictures
 from codec.bitstream.reader import PacketReader, peek_header, read_nac_header
@@ -102,6 +103,7 @@ class _EncodeTask(BatchTask[_EncodeJob]):
             self.options.tags.items() <= tags.items()
             and is_fingerprint_of(head.fingerprint, [self.model.fingerprint])
             and (head.codebooks, head.target_bps) == (wanted, self.options.target_bps)
+            and (head.short or head.packet_frames == packet_frames(self.model.frame_rate_hz, self.options.packet_s))
             and has_pictures == bool(self.options.pictures and fit_pictures(job.audio.get().read_pictures()))
             and _may_be_of(head, job.audio.get(), self.options.salvage)
         )

@@ -49,11 +49,12 @@ class StatedPacket:
     """Position behind the packet."""
 
 
-def packet_frames(frame_rate_hz: float) -> int:
-    """Return the number of latent frames in a packet of about :data:`PACKET_S`.
+def packet_frames(frame_rate_hz: float, seconds: float = PACKET_S) -> int:
+    """Return the number of latent frames in a packet of about some seconds.
 
     Args:
         frame_rate_hz: latent frames per second
+        seconds: duration of a packet
 
     Returns:
         Frames, from 1 to 255.
@@ -61,7 +62,7 @@ def packet_frames(frame_rate_hz: float) -> int:
     >>> packet_frames(50.0)
     100
     """
-    return min(MAX_PACKET_FRAMES, max(1, round(PACKET_S * frame_rate_hz)))
+    return min(MAX_PACKET_FRAMES, max(1, round(seconds * frame_rate_hz)))
 
 
 def short_frames(packet_frames: int) -> int:

@@ -7,6 +7,7 @@ from codec.cli import pipes
 from codec.cli.batch_options import add_batch_options, batch_options, import_torch, model_device, print_batch
 from codec.cli.common import AddCommand, seconds
 from codec.cli.models import MODEL_VARIABLE, decoding_models
+from codec.cli.picked_settings import add_use_option, apply_picked_settings
 from codec.model.decoder_dtypes import DTYPES
 from codec.runtime import signals
 
@@ -55,15 +56,17 @@ def add_parser(command: AddCommand) -> None:
     parser.add_argument(
         "--dtype",
         choices=DTYPES,
-        default="float32",
         help="numbers that the decoder computes with: int8 is the fastest on a CPU with VNNI, exact gives the same"
-        " samples on every processor, see docs/exact_decoding.md (default: %(default)s)",
+        " samples on every processor, see docs/exact_decoding.md (default: float32)",
     )
+    add_use_option(parser)
     default = f"the model named in each file, from the built-in models and that of the variable {MODEL_VARIABLE}"
     add_batch_options(parser, ".nac files, token shards and .npy arrays of codes", default, ".wav, .flac or .ogg")
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    apply_picked_settings(arguments)
+    arguments.dtype = arguments.dtype or DTYPES[0]
     if pipes.is_stream(arguments):
         return pipes.decode(arguments)
     with signals.exit_on_interrupt():

@@ -13,6 +13,7 @@ from codec.cli.batch_options import (
     print_batch,
 )
 from codec.cli.common import AddCommand, join_tags, positive, print_note
+from codec.cli.picked_settings import add_use_option, apply_picked_settings
 from codec.runtime import signals
 
 
@@ -32,14 +33,22 @@ def add_parser(command: AddCommand) -> None:
         " arrive. Any other format is recognised from its first bytes, stored in a temporary file and encoded when the"
         " pipe ends. Audio that is truncated by the pipe is encoded up to the cut, and the command fails.",
     )
-    rate = parser.add_mutually_exclusive_group()
-    rate.add_argument(
+    parser.add_argument(
         "--kbps",
         type=float,
         help="bit rate of the file in kbit/s, all channels together, without tags and pictures (default: all codes of"
         " the model)",
     )
-    rate.add_argument("--codebooks", type=positive, help="number of codebooks, the same in every frame")
+    parser.add_argument(
+        "--codebooks", type=positive, help="codes of every frame; with --kbps, the most that a frame can have"
+    )
+    parser.add_argument(
+        "--packet-s",
+        type=float,
+        metavar="S",
+        help="duration of a packet of a file; longer ones take fewer bits, and more is lost with one (default: 2)",
+    )
+    add_use_option(parser)
     parser.add_argument(
         "--tag",
         type=_tag,
@@ -70,6 +79,7 @@ def _tag(text: str) -> tuple[str, str]:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    apply_picked_settings(arguments)
     if pipes.is_stream(arguments):
         return pipes.encode(arguments)
     with signals.exit_on_interrupt():
@@ -91,6 +101,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
             join_tags(arguments.tag),
             not arguments.no_pictures,
             arguments.salvage,
+            **({} if arguments.packet_s is None else {"packet_s": arguments.packet_s}),
         ),
         options,
         lists=arguments.list,

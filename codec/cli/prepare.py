@@ -27,7 +27,7 @@ def add_parser(command: AddCommand) -> None:
         " recognised layout and grouping are printed. Every file is decoded and checked once; OUT/manifest.csv lists"
         " every file, with the reason if it is excluded. Groups (speakers, recordings, songs) are never divided among"
         " splits, and they stay in their split when files are added and the command runs again. The domain of a"
-        " recording is given by its corpus, by the column domain of a list, or by its nearest parent folder called"
+        " recording is given by --as, its corpus, the column domain of a list, or its nearest parent folder called"
         " speech, voice, music or general; otherwise it is audio. Metrics and the targets of recipes depend on it.",
     )
     parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help="folder, corpus or list")
@@ -51,6 +51,16 @@ def add_parser(command: AddCommand) -> None:
     )
     parser.add_argument("--plain", action="store_true", help="do not recognise corpora; use folders as they are")
     parser.add_argument(
+        "--as",
+        dest="assigned",
+        action="append",
+        default=[],
+        type=_assignment,
+        metavar="DOMAIN[=FOLDER]",
+        help="domain of all files, or of those below FOLDER, a folder or file in a source: speech, music or general"
+        " (may be repeated, as in --as speech=interviews --as music=songs; the later one holds)",
+    )
+    parser.add_argument(
         "--domain", action="append", default=[], metavar="NAME", help="use only files of this domain (may be repeated)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
@@ -59,6 +69,11 @@ def add_parser(command: AddCommand) -> None:
     add_cluster_options(parser)
     add_quiet_option(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    domain, _, folder = text.partition("=")
+    return domain, folder
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
@@ -78,8 +93,10 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
             group_by=arguments.group_by,
             plain=arguments.plain,
             domains=arguments.domain,
+            assigned=arguments.assigned,
             seed=arguments.seed,
             min_seconds=arguments.min_seconds,
+            recipe=arguments.recipe,
             target=recipe.target,
             workers=workers(arguments, arguments.out, default=os.cpu_count() or 1),
         ),

@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from codec.cli.common import AddCommand, Parser, add_data_option, stdout_to_stderr
+from codec.cli.common import AddCommand, Parser, add_data_option, positive, stdout_to_stderr
 from codec.errors import UserError
 from codec.runtime import signals
 from codec.runtime.command import command_line
@@ -41,6 +41,12 @@ def add_parser(command: AddCommand) -> None:
         "--storage",
         metavar="URL",
         help="a database, such as postgresql://…, instead of a journal file in OUT; all machines must share OUT",
+    )
+    run.add_argument(
+        "--candidates",
+        type=positive,
+        metavar="N",
+        help="candidates of each sampler (default: the plan's); a search that has ended goes on with a larger number",
     )
     run.add_argument("--json", action="store_true", help="print the result as JSON")
     pick = actions.add_parser(
@@ -82,6 +88,7 @@ def _search(arguments: argparse.Namespace) -> int:
             parse_location(arguments.data),
             arguments.out,
             storage=arguments.storage,
+            candidates=arguments.candidates,
             show=lambda known: print(f"\n{search_text(known)}\n", flush=True),
         )
     if arguments.json:

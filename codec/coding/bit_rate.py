@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from codec.bitstream.codes import CodeArray
 from codec.bitstream.file_layout import FileLayout
-from codec.bitstream.framing import PACKET_OVERHEAD_BYTES, packet_frames
+from codec.bitstream.framing import MAX_PACKET_FRAMES, PACKET_OVERHEAD_BYTES, packet_frames
 from codec.bitstream.header import WORD_BYTES, Header
 from codec.bitstream.live import FRAME_CHECKSUM_BYTES
 from codec.coding.options import CodingOptions
@@ -70,8 +70,11 @@ def check_options(model: LoadedModel, options: CodingOptions) -> None:
         options: options of encoding
 
     Raises:
-        UserError: more codebooks than the model has, or none.
+        UserError: more codebooks than the model has, or none, or packets of more frames than a file can hold.
     """
+    if round(options.packet_s * model.frame_rate_hz) > MAX_PACKET_FRAMES:
+        most_s = MAX_PACKET_FRAMES / model.frame_rate_hz
+        raise UserError(f"packets of this model last at most {most_s:g} s, not {options.packet_s:g} s")
     if options.codebooks is not None and not 1 <= options.codebooks <= model.n_codebooks:
         raise UserError(f"this model has 1 to {model.n_codebooks} codebooks, not {options.codebooks}")
 
@@ -85,18 +88,17 @@ def choose_codebooks(model: LoadedModel, channels: int, options: CodingOptions) 
         options: options of encoding
 
     Returns:
-        The number asked for; all, if frames may have different numbers of codes or no bit rate is given; otherwise as
-        many as are expected to stay within the bit rate, and at least one.
+        The number asked for, or all of them; if there is a bit rate and all frames have the same number of codes, as
+        many of these as are expected to stay within it, and at least one.
 
     Raises:
         UserError: more codebooks than the model has, or none.
     """
     check_options(model, options)
-    if options.codebooks is not None:
-        return options.codebooks
+    most = options.codebooks or model.n_codebooks
     if options.kbps is None or model.has_variable_rate:
-        return model.n_codebooks
-    return max(1, sum(rate <= options.kbps + 1e-6 for rate in model.expected_kbps(channels)))
+        return most
+    return min(most, max(1, sum(rate <= options.kbps + 1e-6 for rate in model.expected_kbps(channels))))
 
 
 def describe_unreachable_rate(model: LoadedModel, kbps: float, channels: int) -> str | None:
@@ -159,15 +161,17 @@ def new_header(
         UserError: more codebooks than the model has, or none.
     """
     by_rate = options.kbps is not None
+    check_options(model, options)
+    most = options.codebooks or model.n_codebooks
     return Header(
         fingerprint=model.fingerprint,
         sample_rate=sample_rate,
         channels=channels,
         model_rate=model.sample_rate,
         latent_hop=model.config.latent_hop,
-        codebooks=model.n_codebooks if live and by_rate else choose_codebooks(model, channels, options),
+        codebooks=most if live and by_rate else choose_codebooks(model, channels, options),
         bits_per_code=model.config.bits_per_code,
-        packet_frames=1 if live else packet_frames(model.frame_rate_hz),
+        packet_frames=1 if live else packet_frames(model.frame_rate_hz, options.packet_s),
         live=live,
         variable=by_rate and (live or model.has_variable_rate),
         target_bps=options.target_bps,

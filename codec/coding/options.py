@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from codec.bitstream.framing import PACKET_S
 from codec.errors import UserError
 
 SALVAGED = "salvaged"
@@ -14,7 +15,7 @@ class CodingOptions:
     """Options of encoding.
 
     Raises:
-        UserError: both a bit rate and a number of codebooks, or one that is out of range.
+        UserError: a bit rate or a duration that is out of range.
     """
 
     kbps: float | None = None
@@ -22,7 +23,7 @@ class CodingOptions:
     importance, see :mod:`codec.bitstream.rate_control`; files of a second and more come within 2 % of it. With a model
     without context classes, every frame gets as many codes as are expected to stay within it, and at least one."""
     codebooks: int | None = None
-    """Number of codes of every frame, instead of a bit rate. Without both, frames have all codes of the model."""
+    """Number of codes of every frame; with a bit rate, their largest number (default: all codes of the model)."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Title, date and the like, stored in the file in addition to those of the source, over which they have
     precedence."""
@@ -31,12 +32,15 @@ class CodingOptions:
     salvage: bool = False
     """Whether a truncated or damaged source is encoded up to the damage, which the tag :data:`SALVAGED` then states;
     otherwise it is an error."""
+    packet_s: float = PACKET_S
+    """Duration of the packets of a file in seconds, up to 255 frames of the model. Longer ones take fewer bits, and
+    more is lost with one. Live streams have a packet for each frame."""
 
     def __post_init__(self) -> None:
-        if self.kbps is not None and self.codebooks is not None:
-            raise UserError("give a bit rate or a number of codebooks, not both")
         if self.kbps is not None and not 0 < self.kbps < 4e6:
             raise UserError(f"the bit rate must be above 0 kbps and below 4,000,000, not {self.kbps}")
+        if not self.packet_s > 0:
+            raise UserError(f"the duration of a packet must be above 0 s, not {self.packet_s:g}")
 
     @property
     def target_bps(self) -> int:

@@ -222,9 +222,10 @@ def read_array(sample: Sample) -> IntArray:
         if len(header) > _MAX_ARRAY_HEADER_BYTES or bytes(header).count(b"(") > 1:  # a parser would recurse
             raise ValueError(f"the header of the {ARRAY} format is too long or nested")
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(data)
-        if dtype.kind not in "iu" or fortran:
-            raise ValueError(f"{dtype} in {'Fortran' if fortran else 'C'} order, not integers in C order")
-        return np.frombuffer(data.getbuffer()[data.tell() :], dtype).reshape(shape)
+        if dtype.kind not in "iu":
+            raise ValueError(f"{dtype}, not integers")
+        values = np.frombuffer(data.getbuffer()[data.tell() :], dtype)
+        return values.reshape(shape[::-1]).T if fortran else values.reshape(shape)
     except (ValueError, TypeError, OverflowError, MemoryError, RecursionError) as error:
         raise damaged_sample(sample, error) from error
 

@@ -159,6 +159,8 @@ class Recipe:
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     target: TargetConfig = field(default_factory=TargetConfig)
+    logger: Literal["auto", "none", "tensorboard", "csv", "wandb", "mlflow", "trackio"] = "auto"
+    """Logger that gets the values of ``metrics.csv`` as well; ``auto``: TensorBoard, if it is installed."""
 
     RANGES: ClassVar[dict[str, Range]] = {"losses": WEIGHT}
 

@@ -12,7 +12,8 @@ from lightning.pytorch.callbacks import Callback
 from codec.dataset.packed_split import DatasetSummary
 from codec.model.codec import Codec
 from codec.model.processes import ONE_PROCESS, Processes
-from codec.pretrained.checkpoint import save_model, save_weights
+from codec.pretrained.checkpoint import load_codec, save_model, save_weights
+from codec.pretrained.model_folder import read_training_info
 from codec.training.divergence import Diverged
 from codec.training.heard_audio import heard_audio_info
 from codec.training.heard_audio_counter import HeardAudioCounter
@@ -60,6 +61,8 @@ class BestModelCheckpoint(Callback):
         self.best, self.best_step = math.inf, 0
         self.first: float | None = None
         """Loss of the first validation."""
+        self.parent: Path | None = None
+        """Folder of the model that the run starts from, if it has the same architecture; step 0 is this model."""
         self.without_improvement = 0
         """Validations since the best one."""
         self._criterion_changed = False
@@ -114,6 +117,9 @@ class BestModelCheckpoint(Callback):
                 "trained_on": asdict(self.trained_on),
                 **heard_audio_info(self.counter.heard),
             }
+            if self.best_step == 0 and self.parent is not None:
+                average, known = load_codec(self.parent), read_training_info(self.parent)
+                info |= {name: known[name] for name in ("trained_on", "tables") if name in known}
             save_model(self.folder, average, info)
         else:
             save_weights(self.folder, average)
@@ -123,7 +129,8 @@ class BestModelCheckpoint(Callback):
         limits = [_DIVERGED * self.first] if self.first and self.module.quantizes else []
         limits += [_DIVERGED_FROM_START * state.first_loss] if state.first_loss else []
         if not loss <= min(limits, default=math.inf):
-            best = f", or with --from-best from the best one, at step {self.best_step:,}" if self.best_step else ""
+            found = math.isfinite(self.best)
+            best = f", or with --from-best from the best one, at step {self.best_step:,}" if found else ""
             raise Diverged(
                 f"the validation loss diverged: it is {loss:.4g} at step {state.step:,}",
                 f"lower optim.lr and run the same command again: it continues from the last checkpoint before{best}",

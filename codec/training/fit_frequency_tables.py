@@ -1,9 +1,10 @@
 """The frequency tables of the range coder, fitted to codes of the training split when a training is over.
 
-With little data, tables fitted to it are worse than none. Part of the packets is therefore held out, and each codebook
-gets the table with the lowest cost on them, among three: the one fitted to the other packets, smoothed by
-:mod:`codec.training.frequency_smoothing`; the one that the model has already (its parent's); and a uniform one, which
-gives codes of fixed width. Context scores are learnt by :mod:`codec.training.context_scores`.
+With little data, tables fitted to it are worse than none. Each codebook therefore gets the table with the lowest cost
+on validation clips, among four: one with new contexts (:mod:`codec.training.context_scores`), smoothed; the one that
+the model has already, its parent's; the parent's, drawn towards the codes of this data as far as there are enough of
+them; and a uniform one, which gives codes of fixed width. How much is smoothed and drawn is decided by a part of the
+training packets that is held out (:mod:`codec.training.frequency_smoothing`).
 """
 
 import copy
@@ -20,9 +21,7 @@ from torch.nn import functional as F
 
 from codec.audio.channels import channels_to_streams
 from codec.bitstream.codes import NO_CODE, CodesWithImportance
-from codec.bitstream.context_classes import shift_frames
 from codec.bitstream.framing import packet_frames
-from codec.bitstream.range_coder import RangeCoder
 from codec.dataset.arrays import DamagedShardError
 from codec.dataset.clips import Clip
 from codec.dataset.packed_split import PackedSplit
@@ -30,11 +29,14 @@ from codec.model.codec import Codec
 from codec.model.frequency_tables import FrequencyTables, to_frequencies
 from codec.model.quantizers.importance import importance_thresholds
 from codec.runtime.progress import ProgressBar
+from codec.training.code_counts import count_codes, count_numbers_of_codes
 from codec.training.context_scores import Packets, context_steps, learn_context_scores
-from codec.training.frequency_smoothing import Counts, coding_cost, smooth
+from codec.training.frequency_smoothing import Counts, adapt, coding_cost, smooth
 
 MAX_FITTED_S = 7200.0
 """Seconds of audio that tables are fitted to."""
+MAX_COMPARED_S = 600.0
+"""Seconds of validation audio that tables are compared on."""
 PIECE_S = 30.0
 _SEED = 30_000
 _STREAMED_SHARDS = 16
@@ -47,8 +49,6 @@ _MAX_IMPORTANCES = 1 << 22
 """Number of importances that thresholds are computed from."""
 _TRIED_TIMES = 5
 """Times that the codes of a piece are repeated to estimate how long context scores take to learn."""
-_PACKETS_AT_ONCE = 64
-"""Packets whose contexts are classified at once; more need much memory."""
 
 
 @dataclass(frozen=True)
@@ -68,38 +68,76 @@ class _Piece:
     """Index of the clip that it is part of."""
 
 
-def fit_tables(codec: Codec, split: PackedSplit, *, quiet: bool = False) -> FittingData:
+@dataclass(frozen=True)
+class CodedPackets:
+    """Packets of a split, since contexts end with a packet."""
+
+    codes: Tensor
+    """``[packets, codebooks, frames]``; absent (``NO_CODE``) in frames that only fill a packet."""
+    importances: Tensor
+    """Importance of each code, of the same shape."""
+
+    def variants(self, thresholds: Sequence[Tensor]) -> list[Packets]:
+        """Return the packets with all codes, and with the more important ones alone.
+
+        Args:
+            thresholds: smallest importance of a code that is present, for each further variant
+
+        Returns:
+            The variants.
+        """
+        thinned = [torch.where(self.importances >= threshold, self.codes, NO_CODE) for threshold in thresholds]
+        return [Packets(self.codes, variable=False), *(Packets(codes, variable=True) for codes in thinned)]
+
+
+@dataclass(frozen=True)
+class _CodedSplit:
+    packets: CodedPackets
+    held_out: Tensor
+    data: FittingData
+
+
+def fit_tables(codec: Codec, split: PackedSplit, validation: PackedSplit, *, quiet: bool = False) -> FittingData:
     """Fit the frequency tables of a codec to the codes of a split.
 
     Args:
         codec: the codec, whose tables are replaced
         split: training clips. Of a large split, random pieces of two hours in total are used, which depend on nothing
             but the split.
+        validation: validation clips, of which up to ten minutes are used: tables that cost more bits for them than
+            those before, or than codes of fixed width, are not used
         quiet: show no progress bars
 
     Returns:
         Size of the data that was used.
 
     Raises:
-        UserError: more of the split is damaged than it allows.
+        UserError: more of a split is damaged than it allows.
     """
+    training = _encode_split(codec, split, MAX_FITTED_S, quiet)
+    compared = _encode_split(codec, validation, MAX_COMPARED_S, quiet=True).packets
+    if codec.tables.classes == 1:
+        _fit_order_0(codec.tables, training.packets, compared, training.held_out)
+    else:
+        vectors = _code_vectors(codec)
+        fit_contexts(codec.tables, training.packets, compared, training.held_out, vectors, quiet=quiet)
+    return training.data
+
+
+def _encode_split(codec: Codec, split: PackedSplit, most_s: float, quiet: bool) -> _CodedSplit:
     parts, clips, samples, frames = [], [], 0, 0
-    total = _fitted_frames(split) // split.sample_rate
+    total = _fitted_frames(split, most_s) // split.sample_rate
     layout = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} s [{elapsed}<{remaining}]"
     with ProgressBar(total=total, desc="code statistics", bar_format=layout, disable=quiet) as bar:
-        for piece in _encode_pieces(codec, split):
+        for piece in _encode_pieces(codec, split, most_s):
             parts.append(_split_into_packets(piece.coded, packet_frames(codec.config.frame_rate_hz)))
             clips.append(split.clips[piece.clip])
             samples += piece.samples
             frames += piece.coded.codes.shape[0] * piece.coded.codes.shape[2]
             bar.update(samples // split.sample_rate - bar.n)
-    codes, importances = (torch.cat(kind) for kind in zip(*parts))
+    packets = CodedPackets(*(torch.cat(kind) for kind in zip(*parts)))
     held_out = _choose_held_out(clips, [len(packets) for packets, _ in parts])
-    if codec.tables.classes == 1:
-        _fit_order_0(codec.tables, codes, held_out)
-    else:
-        fit_contexts(codec.tables, codes, importances, held_out, _code_vectors(codec), quiet=quiet)
-    return FittingData(samples / split.sample_rate, frames)
+    return _CodedSplit(packets, held_out, FittingData(samples / split.sample_rate, frames))
 
 
 def estimate_fitting_s(codec: Codec, split: PackedSplit) -> float:
@@ -113,9 +151,9 @@ def estimate_fitting_s(codec: Codec, split: PackedSplit) -> float:
         Seconds: of encoding, of learning context scores, and of counting codes in their contexts.
     """
     started = time.perf_counter()
-    piece = next(_encode_pieces(codec, split))
+    piece = next(_encode_pieces(codec, split, MAX_FITTED_S))
     encoding_s = time.perf_counter() - started
-    pieces = _fitted_frames(split) / piece.samples
+    pieces = _fitted_frames(split, MAX_FITTED_S) / piece.samples
     if codec.tables.classes == 1:
         return encoding_s * pieces
     tables = copy.deepcopy(codec.tables)
@@ -126,15 +164,15 @@ def estimate_fitting_s(codec: Codec, split: PackedSplit) -> float:
     step_s = (time.perf_counter() - started) / max(1, context_steps(codes * _TRIED_TIMES))
     learning_s = tables.codebooks * step_s * context_steps(round(codes * pieces * (1 + sum(_RATES))))
     started = time.perf_counter()
-    _count_codes(RangeCoder(tables.to_numpy()), variants)
+    count_codes(tables, variants)
     counting_s = (time.perf_counter() - started) * pieces * 2 * (1 + len(_RATES))
     return encoding_s * pieces + learning_s + counting_s
 
 
 @torch.inference_mode()
-def _encode_pieces(codec: Codec, split: PackedSplit) -> Iterator[_Piece]:
+def _encode_pieces(codec: Codec, split: PackedSplit, most_s: float) -> Iterator[_Piece]:
     """Yield pieces of the split in random order, encoded; those of arrays that turn out to be damaged are skipped."""
-    rate, left = split.sample_rate, round(MAX_FITTED_S * split.sample_rate)
+    rate, left = split.sample_rate, round(most_s * split.sample_rate)
     length = round(PIECE_S * rate)
     frames = split.clips.numbers("frames")
     pieces = [(i, start) for i in _usable_clips(split) for start in range(0, int(frames[i]), length)]
@@ -166,10 +204,10 @@ def _usable_clips(split: PackedSplit) -> list[int]:
     return sorted(clip for name in names for clip in shards[name].tolist())
 
 
-def _fitted_frames(split: PackedSplit) -> int:
-    """Return how many samples per channel tables are fitted to."""
+def _fitted_frames(split: PackedSplit, most_s: float) -> int:
+    """Return how many samples per channel are encoded."""
     usable = int(split.clips.numbers("frames")[_usable_clips(split)].sum())
-    return min(usable, round(MAX_FITTED_S * split.sample_rate))
+    return min(usable, round(most_s * split.sample_rate))
 
 
 def _split_into_packets(coded: CodesWithImportance, size: int) -> tuple[Tensor, Tensor]:
@@ -219,119 +257,95 @@ def _code_vectors(codec: Codec) -> Tensor:
     return F.pad(vectors, (0, 0, 0, 1))
 
 
-def _fit_order_0(tables: FrequencyTables, codes: Tensor, held_out: Tensor) -> None:
-    def count(packets: Tensor) -> Tensor:
-        present = [row[row != NO_CODE] for row in packets.transpose(0, 1)]
-        return torch.stack([torch.bincount(row, minlength=tables.size) for row in present])[:, None].double()
-
-    counts = Counts(count(codes[~held_out]), count(codes[held_out]))
-    smoothed = smooth(counts, [math.inf])
-    before = tables.frequencies[:, None]
-    best = _cheapest(coding_cost(counts.held_out, before), _uniform_cost(counts.held_out), smoothed.bits)
-    tables.frequencies.copy_(_take(best, before, _uniform(before), smoothed.frequencies)[:, 0])
+def _fit_order_0(tables: FrequencyTables, training: CodedPackets, validation: CodedPackets, held_out: Tensor) -> None:
+    fitted, compared = ([Packets(training.codes[part], variable=False)] for part in (~held_out, held_out))
+    counts = Counts(count_codes(tables, fitted), count_codes(tables, compared))
+    own, adapted = copy.deepcopy(tables), copy.deepcopy(tables)
+    own.frequencies.copy_(smooth(counts, [math.inf])[:, 0])
+    adapted.frequencies.copy_(adapt(counts, tables.frequencies[:, None])[:, 0])
+    alternatives = [adapted, own] if _are_fitted(tables) else [own]
+    _take_cheapest(tables, alternatives, [Packets(validation.codes, variable=False)])
 
 
 def fit_contexts(
     tables: FrequencyTables,
-    codes: Tensor,
-    importances: Tensor,
+    training: CodedPackets,
+    validation: CodedPackets,
     held_out: Tensor,
     vectors: Tensor,
     *,
     quiet: bool = False,
 ) -> None:
-    """Fit tables with several context classes; a codebook whose previous table is better retains it.
+    """Fit tables with several context classes.
 
     Args:
         tables: the tables, which are replaced
-        codes: ``[packets, codebooks, frames]``; absent (``NO_CODE``) in frames that only fill a packet
-        importances: importance of each code, of the same shape
-        held_out: bool ``[packets]``: packets that tables are compared on
+        training: packets that tables are fitted to
+        validation: packets that the alternatives are compared on
+        held_out: bool ``[packets]``: training packets that smoothing is chosen by
         vectors: latent vector of each code ``[codebooks, size + 1, dimension]``, of mean power 1; the last one, of an
             absent code, is zero
         quiet: show no progress bar
     """
-    before = copy.deepcopy(tables)
-    variants = [Packets(codes, variable=False)]
-    thinned = importances[:: -(-importances.numel() // _MAX_IMPORTANCES)]
-    for rate in _RATES:
-        threshold = importance_thresholds(thinned, torch.tensor([rate * tables.codebooks]))
-        variants.append(Packets(torch.where(importances >= threshold, codes, NO_CODE), variable=True))
+    thinned = training.importances[:: -(-training.importances.numel() // _MAX_IMPORTANCES)]
+    thresholds = [importance_thresholds(thinned, torch.tensor([rate * tables.codebooks])) for rate in _RATES]
+    variants = training.variants(thresholds)
     fitted, compared = (
         [Packets(packets.codes[part], packets.variable) for packets in variants] for part in (~held_out, held_out)
     )
+    own = copy.deepcopy(tables)
     for codebook in ProgressBar(range(tables.codebooks), desc="contexts of codes", disable=quiet, leave=False):
-        learn_context_scores(tables, codebook, fitted, vectors[codebook])
-    _choose_code_tables(tables, before, fitted, compared)
-    _choose_count_table(tables, before, fitted, compared)
-    coder = RangeCoder(tables.to_numpy())
-    occurrences = _count_codes(coder, fitted[:1]) + _count_codes(coder, compared[:1])
-    tables.shares.copy_(to_frequencies(occurrences.sum(2) + 0.01))
+        learn_context_scores(own, codebook, fitted, vectors[codebook])
+    own.frequencies.copy_(smooth(Counts(count_codes(own, fitted), count_codes(own, compared))))
+    numbers = Counts(*(count_numbers_of_codes(tables.codebooks, part) for part in (fitted, compared)))
+    own.counts.copy_(smooth(numbers)[0])
+    alternatives = [own]
+    if _are_fitted(tables):
+        adapted = copy.deepcopy(tables)
+        counts = Counts(count_codes(tables, fitted), count_codes(tables, compared))
+        adapted.frequencies.copy_(adapt(counts, tables.frequencies))
+        adapted.counts.copy_(adapt(numbers, tables.counts[None])[0])
+        alternatives.insert(0, adapted)
+    _take_cheapest(tables, alternatives, validation.variants(thresholds))
+    tables.shares.copy_(to_frequencies(count_codes(tables, variants[:1]).sum(2) + 0.01))
 
 
-def _choose_code_tables(
-    tables: FrequencyTables, before: FrequencyTables, fitted: list[Packets], compared: list[Packets]
+def _take_cheapest(
+    tables: FrequencyTables, alternatives: Sequence[FrequencyTables], validation: Sequence[Packets]
 ) -> None:
-    """Set the frequencies of codes, and discard the context scores of codebooks for which they are no improvement."""
-    coder = RangeCoder(tables.to_numpy())
-    counts = Counts(_count_codes(coder, fitted), _count_codes(coder, compared))
-    smoothed = smooth(counts)
-    cost_before = coding_cost(_count_codes(RangeCoder(before.to_numpy()), compared), before.frequencies)
-    best = _cheapest(cost_before, _uniform_cost(counts.held_out), smoothed.bits)
-    uniform = _uniform(before.frequencies)
-    tables.frequencies.copy_(_take(best, before.frequencies, uniform, smoothed.frequencies))
-    for scores, earlier in ((tables.votes, before.votes), (tables.count_votes, before.count_votes)):
-        scores.copy_(_take(best, earlier, torch.zeros_like(scores), scores))
+    """Set the tables of each codebook, and those of the numbers of codes, to the cheapest for the validation packets.
+
+    Args:
+        tables: the tables before, which are preferred to others of the same cost
+        alternatives: other tables
+        validation: packets that costs are computed for
+    """
+    fixed_width = FrequencyTables(tables.codebooks, tables.size, tables.classes)
+    offered = [copy.deepcopy(tables), *alternatives, fixed_width]
+    best = _cheapest([_cost(one, validation) for one in offered])
+    for name in ("frequencies", "votes", "count_votes") if tables.classes > 1 else ("frequencies",):
+        getattr(tables, name).copy_(_take(best, [getattr(one, name) for one in offered]))
+    if tables.classes > 1:
+        numbers = count_numbers_of_codes(tables.codebooks, validation)
+        best = _cheapest([coding_cost(numbers, one.counts[None]) for one in offered])
+        tables.counts.copy_(_take(best, [one.counts[None] for one in offered])[0])
 
 
-def _choose_count_table(
-    tables: FrequencyTables, before: FrequencyTables, fitted: list[Packets], compared: list[Packets]
-) -> None:
-    """Set the frequencies of the numbers of codes per frame."""
-    counts = Counts(_count_numbers_of_codes(tables, fitted), _count_numbers_of_codes(tables, compared))
-    smoothed, earlier = smooth(counts), before.counts[None]
-    best = _cheapest(coding_cost(counts.held_out, earlier), _uniform_cost(counts.held_out), smoothed.bits)
-    tables.counts.copy_(_take(best, earlier, _uniform(earlier), smoothed.frequencies)[0])
+def _cost(tables: FrequencyTables, packets: Sequence[Packets]) -> Tensor:
+    """Return the bits that the codes of each codebook cost."""
+    counts = count_codes(tables, packets)
+    return coding_cost(counts, tables.frequencies.reshape(counts.shape))
 
 
-def _cheapest(*bits: Tensor) -> Tensor:
+def _cheapest(bits: Sequence[Tensor]) -> Tensor:
     """Return the number of the cheapest alternative for each codebook; of equal ones, the first."""
-    return torch.stack(bits).argmin(0)
+    return torch.stack(list(bits)).argmin(0)
 
 
-def _take(best: Tensor, *tables: Tensor) -> Tensor:
+def _take(best: Tensor, tables: Sequence[Tensor]) -> Tensor:
     """Take the table with the number in ``best`` for each codebook."""
-    return torch.stack(tables)[best, torch.arange(len(best))]
+    return torch.stack(list(tables))[best, torch.arange(len(best))]
 
 
-def _uniform(tables: Tensor) -> Tensor:
-    return to_frequencies(torch.zeros_like(tables, dtype=torch.float64))
-
-
-def _uniform_cost(counts: Tensor) -> Tensor:
-    return coding_cost(counts, _uniform(counts))
-
-
-def _count_codes(coder: RangeCoder, variants: Sequence[Packets]) -> Tensor:
-    """Count each code in each context class, ``[codebooks, classes, size]``."""
-    counts = torch.zeros(coder.codebooks, coder.classes, coder.size).double()
-    for packets in variants:
-        for codes in packets.codes.split(_PACKETS_AT_ONCE):
-            classes = torch.from_numpy(coder.context_classes(codes.numpy(), packets.variable))
-            codes = codes.transpose(0, 1)[: len(classes)]
-            books = torch.arange(len(classes))[:, None, None].expand_as(codes)
-            index = torch.stack([books, classes, codes])[:, codes != NO_CODE]
-            counts.index_put_(tuple(index), torch.ones((), dtype=counts.dtype), accumulate=True)
-    return counts
-
-
-def _count_numbers_of_codes(tables: FrequencyTables, variants: Sequence[Packets]) -> Tensor:
-    """Count how often each number of codes follows each other one, ``[1, codebooks + 2, codebooks + 1]``."""
-    counts = torch.zeros(1, tables.codebooks + 2, tables.codebooks + 1).double()
-    real = variants[0].codes[:, 0] != NO_CODE
-    for packets in variants:
-        if packets.variable:
-            after = (packets.codes != NO_CODE).sum(1).numpy()
-            index = torch.from_numpy(np.stack([shift_frames(after, -1), after]))[:, real]
-            counts[0].index_put_(tuple(index), torch.ones((), dtype=counts.dtype), accumulate=True)
-    return counts
+def _are_fitted(tables: FrequencyTables) -> bool:
+    return not torch.equal(tables.frequencies, to_frequencies(torch.zeros_like(tables.frequencies)))

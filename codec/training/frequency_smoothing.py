@@ -6,8 +6,9 @@ F. Jelinek, "Statistical Methods for Speech Recognition", 1997, chapter 4.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import torch
@@ -34,17 +35,7 @@ class Counts:
     """Counts in the packets that are held out."""
 
 
-@dataclass(frozen=True)
-class SmoothedTables:
-    """Tables with the smoothing that was chosen."""
-
-    frequencies: Tensor
-    """int32 ``[tables, classes, size]``, from all packets."""
-    bits: Tensor
-    """``[tables]``: cost of the held-out packets under tables from the other packets alone."""
-
-
-def smooth(counts: Counts, class_priors: Sequence[float] = CLASS_PRIORS) -> SmoothedTables:
+def smooth(counts: Counts, class_priors: Sequence[float] = CLASS_PRIORS) -> Tensor:
     """Smooth each table so that the held-out packets cost least.
 
     Args:
@@ -52,17 +43,51 @@ def smooth(counts: Counts, class_priors: Sequence[float] = CLASS_PRIORS) -> Smoo
         class_priors: prior strengths to try for the classes
 
     Returns:
-        The tables and their costs.
+        Frequencies from all packets, int32 ``[tables, classes, size]``.
     """
     settings = list(product(class_priors, UNIFORM_PRIORS))
-    costs = []
-    for class_prior, uniform_prior in settings:
-        shares = _shares(counts.fitted, class_prior, uniform_prior)
-        costs.append(-(counts.held_out * shares.log2()).sum((1, 2)))
-    least, best = torch.stack(costs).min(0)
+    return _least_cost(
+        counts, [partial(_shares, class_prior=prior, uniform_prior=uniform) for prior, uniform in settings]
+    )
+
+
+def adapt(counts: Counts, frequencies: Tensor) -> Tensor:
+    """Draw each table of a parent model towards what was counted in its classes, so that held-out packets cost least.
+
+    The parent's distribution is the mean of a Dirichlet prior, as in maximum a posteriori adaptation of language models
+    (M. Bacchiani, B. Roark, "Unsupervised language model adaptation", ICASSP 2003).
+
+    Args:
+        counts: occurrences of the symbols in the parent's classes
+        frequencies: those of the parent ``[tables, classes, size]``
+
+    Returns:
+        Frequencies of the same shape; the parent's where the held-out packets say so.
+    """
+    prior = frequencies.double() / 2**PRECISION
+
+    def drawn(strength: float) -> Callable[[Tensor], Tensor]:
+        if math.isinf(strength):
+            return lambda counted: prior
+        return lambda counted: (counted + strength * prior) / (counted.sum(2, keepdim=True) + strength)
+
+    return _least_cost(counts, [drawn(strength) for strength in CLASS_PRIORS])
+
+
+def _least_cost(counts: Counts, estimators: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+    """Choose the estimator of each table that fits the held-out packets best, and apply it to all packets.
+
+    Args:
+        counts: occurrences of the symbols
+        estimators: functions from counts to probabilities, both ``[tables, classes, size]``
+    """
+    costs = [-(counts.held_out * estimate(counts.fitted).log2()).sum((1, 2)) for estimate in estimators]
+    best = torch.stack(costs).argmin(0)
     everything = counts.fitted + counts.held_out
-    tables = [_shares(table[None], *settings[i])[0] for table, i in zip(everything, best.tolist())]
-    return SmoothedTables(to_frequencies(torch.stack(tables)), least)
+    tables = torch.empty_like(everything)
+    for number in best.unique().tolist():
+        tables[best == number] = estimators[number](everything)[best == number]
+    return to_frequencies(tables)
 
 
 def _shares(counts: Tensor, class_prior: float, uniform_prior: float) -> Tensor:

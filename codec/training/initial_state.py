@@ -144,6 +144,7 @@ def restore_run(module: CodecModule, checkpoint: Path, run: Path, criterion: str
     try:
         _require_same_weights(stored["state_dict"], module)
         module.state.step, module.state.validated = stored["step"], stored["validated"]
+        module.state.starts_from_model = stored.get("starts_from_model", False)
         if before.train == module.recipe.train:
             module.state.validate_every = stored["validate_every"]
         same_data = stored["data_fingerprints"] == module.data_fingerprints

@@ -1,7 +1,7 @@
 """The metrics of a run: the table ``metrics.csv`` (columns step, split, term, value), written and read.
 
-The table is the record of a run. TensorBoard, if it is installed, shows the same values
-(:mod:`codec.training.tensorboard_events`). Nothing here needs torch, so that a report can read curves quickly.
+The table is the record of a run. A logger may get the same values (:mod:`codec.training.loggers`). Nothing here needs
+torch, so that a report can read curves quickly.
 """
 
 import csv

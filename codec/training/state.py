@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _STORED = ("step", "validated", "first_loss", "skipped_in_a_row")
-_ADDED = {"quantized_from": 0, "rollbacks": 0}
+_ADDED = {"quantized_from": 0, "rollbacks": 0, "starts_from_model": False}
 """Values that checkpoints of earlier versions do not have, and what they stand for there."""
 
 
@@ -36,6 +36,8 @@ class TrainingState:
     """Loss of the first step; None again when a resumed run has other losses."""
     rollbacks: int = 0
     """How often the run has gone back to its best validation because it diverged."""
+    starts_from_model: bool = False
+    """The run starts from another model, which is validated as step 0, so that later steps are compared with it."""
     skipped_in_a_row: int = 0
     """Number of steps up to now that changed nothing because their gradient was not finite."""
 
@@ -52,9 +54,11 @@ class TrainingState:
         True
         >>> TrainingState(step=8, validate_every=4, validated=8).validation_is_next(False)
         False
+        >>> TrainingState().validation_is_next(False), TrainingState(starts_from_model=True).validation_is_next(False)
+        (False, True)
         """
         due = run_is_over or self.step % self.validate_every == 0
-        return bool(self.step) and self.validated != self.step and due
+        return (self.step > 0 or self.starts_from_model) and self.validated != self.step and due
 
     def to_checkpoint(self) -> dict[str, Any]:
         """Return the values that a checkpoint stores.

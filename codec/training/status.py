@@ -179,7 +179,12 @@ def explain_best(validation: Curve, saved_step: int | None = None) -> str:
         saved_step: step of the model; None: that with the lowest loss
 
     Returns:
-        The step, its loss, and the distance from the second best and the last one.
+        The step, its loss, and the distance from the second best, the last one, and the model that the run started from
+        (step 0), if it started from one.
+
+    >>> explain_best(Curve((0, 10), (1.0, 0.95)))
+    'step 10 has the lowest validation loss, 0.95 (all terms, averaged weights), 5.0% below the model that the run \
+started from'
     """
     best = int(np.argmin(validation.values))
     lowest = validation.values[best]
@@ -189,12 +194,18 @@ def explain_best(validation: Curve, saved_step: int | None = None) -> str:
             f"step {saved_step:,}, with a validation loss of {value:.4g}; step {validation.steps[best]:,}, with"
             f" {lowest:.4g}, was excluded (for example because the run was resumed with other losses)"
         )
-    text = f"step {validation.steps[best]:,} has the lowest validation loss, {lowest:.4g} (all terms, averaged weights)"
+    step = validation.steps[best]
+    name = f"step {step:,}" if step else "the model that the run started from, step 0,"
+    text = f"{name} has the lowest validation loss, {lowest:.4g} (all terms, averaged weights)"
     others = [index for index in range(len(validation)) if index != best]
     if not others:
         return f"{text}; it is the only validation"
     second = min(others, key=lambda index: validation.values[index])
-    text += f", {1 - lowest / validation.values[second]:.1%} below the second best, step {validation.steps[second]:,}"
+    if validation.steps[second]:
+        below = 1 - lowest / validation.values[second]
+        text += f", {below:.1%} below the second best, step {validation.steps[second]:,}"
+    if not validation.steps[0] and best:
+        text += f", {1 - lowest / validation.values[0]:.1%} below the model that the run started from"
     if best < len(validation) - 1:
         text += f"; at the last step the loss is {validation.values[-1] / lowest - 1:.1%} higher"
     return text

@@ -19,7 +19,7 @@ from codec.model.codec import Codec
 from codec.model.processes import ONE_PROCESS, Processes
 from codec.pretrained.checkpoint import load_codec, save_model
 from codec.pretrained.model_card import write_model_card
-from codec.pretrained.model_folder import read_training_info
+from codec.pretrained.model_folder import read_codec_config, read_training_info
 from codec.recipe import read_recipe, write_recipe
 from codec.runtime.messages import say, warn
 from codec.training.array_check import ArrayCheck
@@ -41,6 +41,7 @@ from codec.training.graceful_interrupt import GracefulInterrupt, Interrupted
 from codec.training.heard_audio_counter import HeardAudioCounter
 from codec.training.initial_state import initialisation_batches, new_module, restore_run, set_first_weights
 from codec.training.joining import joined_processes, own_device
+from codec.training.loggers import check_logger, record_in_logger
 from codec.training.metrics_log import METRICS_FILE, MetricsLog, comparable_curves, read_curves
 from codec.training.module import CodecBuilder
 from codec.training.monitors import CollapseMonitor, StatusLogger
@@ -52,7 +53,6 @@ from codec.training.state import TrainingState
 from codec.training.status import explain_early_stop
 from codec.training.step_lock import NO_LOCK, StepLock, StepLockHolder
 from codec.training.strategy import SharedBatchStrategy
-from codec.training.tensorboard_events import record_tensorboard_events
 from codec.training.time_limit import TimeLimit
 
 _RESUME_HINT = "the same command continues from the last checkpoint"
@@ -89,11 +89,11 @@ def train(
     """Train a codec, or resume the training in a folder where an earlier call stopped.
 
     Writes into the folder: ``recipe.yaml`` (if a run is resumed with other settings, its earlier recipe is renamed),
-    ``metrics.csv``, ``tensorboard/`` (if TensorBoard is installed), ``sounds/`` (validation clips decoded over time),
-    ``checkpoints/`` (the last one and that of the best validation), ``trained_clips.txt``, ``model/`` (the averaged
-    weights with the lowest validation loss, with frequency tables fitted at the end, and the model card) and finally
-    ``run.json``. If a run
-    is resumed with other losses or validation clips, its model so far is moved to ``model-before-step-N/``.
+    ``metrics.csv``, the files of the recipe's logger (``tensorboard/`` by default), ``sounds/`` (validation clips,
+    decoded over time), ``checkpoints/`` (the last one and that of the best validation), ``trained_clips.txt``,
+    ``model/`` (the averaged weights with the lowest validation loss, with frequency tables fitted at the end, and the
+    model card) and finally ``run.json``. If a run is resumed with other losses or validation clips, its model so far is
+    moved to ``model-before-step-N/``.
 
     A process that torchrun, SLURM or ``codec train --devices`` started as one of several computes its share of each
     batch. The first one alone writes files and messages.
@@ -102,7 +102,8 @@ def train(
         recipe: settings of the run. When a run is resumed, all but the architecture may change.
         data: the folder that ``codec prepare`` wrote, or another place, see :func:`codec.dataset.location.open_split`
         run: folder of the run. Only one process at a time may use it.
-        init_from: folder of a model whose weights a new run starts from
+        init_from: folder of a model whose weights a new run starts from; it is validated as step 0, and remains the
+            model of the run if no step is better
         from_best: continue from the checkpoint of the best validation instead of the last one
         quiet: print no messages and no forecast. Unless quiet, ``validate_every`` is also shortened so that ``codec
             health`` has enough validations.
@@ -119,6 +120,7 @@ def train(
     """
     options = options or TrainingOptions()
     _silence_lightning()
+    check_logger(recipe.logger)
     with nullcontext(ONE_PROCESS) if options.alone else joined_processes() as processes:
         _print(quiet, f"reading {data}")
         prepared = CodecData(data, recipe, processes=processes)
@@ -239,6 +241,9 @@ class _Training:
                 set_first_weights(module, self.data.train_crops, init_from)
             if init_from is not None:
                 self.counter.start_from(init_from)
+                self.state.starts_from_model = True
+                if read_codec_config(init_from) == recipe.codec:
+                    self.best.parent = init_from
             self.metrics.go_back(0, 0)
         (run / RESULT_FILE).unlink(missing_ok=True)
         write_recipe(run / "recipe.yaml", recipe)
@@ -252,11 +257,10 @@ class _Training:
         self.state.validate_every = self.processes.from_leader(self.state.validate_every)
         self.module.share_batches()
         is_leader = self.processes.is_leader
-        events = (
-            record_tensorboard_events(self.metrics, self.folder, self._purge_step()) if is_leader else nullcontext()
-        )
+        purge_step = self._purge_step()
+        logger = record_in_logger(self.metrics, self.recipe, self.folder, purge_step) if is_leader else nullcontext()
         try:
-            with events, self.interrupt:
+            with logger, self.interrupt:
                 trainer.fit(self.module, self.data, ckpt_path=self.last if self.resuming else None)
             self.processes.wait()
         except Interrupted:
@@ -290,7 +294,7 @@ class _Training:
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
             callbacks=self.callbacks,
-            logger=False,  # the module writes to the metrics log itself
+            logger=False,  # the module writes to the metrics log, which passes values to the recipe's logger
             plugins=[CheckpointFiles(self.folder, self.processes), LightningEnvironment()],
             enable_progress_bar=False,
             enable_checkpointing=False,
@@ -395,10 +399,10 @@ def _find_result(run: Path, recipe: Recipe, data: CodecData) -> TrainingResult |
 def _fit_model_tables(folder: Path, data: CodecData, quiet: bool) -> None:
     """Fit the frequency tables of the best model.
 
-    A model that must decode its parent's files keeps the parent's tables.
+    A model that must decode its parent's files, or that is its parent, keeps the parent's tables.
     """
     codec, info = load_codec(folder), read_training_info(folder)
     if codec.compatible_fingerprints or "tables" in info:
         return
-    info["tables"] = asdict(fit_tables(codec, data.train_crops.split, quiet=quiet))
+    info["tables"] = asdict(fit_tables(codec, data.train_crops.split, data.val_crops.split, quiet=quiet))
     save_model(folder, codec, info)

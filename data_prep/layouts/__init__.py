@@ -9,8 +9,15 @@ from data_prep.layouts.tree import CorpusLayout, FolderTree
 
 __all__ = ["Layout", "Tree", "recognise"]
 
-RECOGNISERS = (*listed.LISTED_LAYOUTS, *speech.SPEECH_CORPORA, *music.MUSIC_CORPORA, *sounds.SOUND_CORPORA)
-"""In the order in which they are tried: lists of files come before corpora that are recognised by file names."""
+RECOGNISERS = (
+    *listed.LISTED_LAYOUTS,
+    *speech.SPEECH_CORPORA,
+    *music.MUSIC_CORPORA,
+    *sounds.SOUND_CORPORA,
+    listed.recognise_table,
+)
+"""In the order in which they are tried: lists of files come before corpora that are recognised by file names, and a
+table of the user's own, which may have any name, comes last."""
 
 
 def recognise(tree: FolderTree) -> CorpusLayout | None:

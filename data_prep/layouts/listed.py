@@ -1,12 +1,13 @@
 """Folders with a list of their files: manifests of this project, NeMo, Hugging Face, Kaldi, ESPnet and lhotse."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
-from codec.dataset.columns import GROUP_COLUMNS
+from codec.dataset.columns import GROUP_COLUMNS, TEXT_COLUMNS
 from codec.errors import UserError
 from data_prep.layouts.tree import CorpusLayout, FolderTree
 from data_prep.lists import read_audio_list
-from data_prep.tables import read_header, read_json_lines
+from data_prep.tables import PATH_COLUMNS, read_header, read_json_lines
 
 _OWN = "manifest.csv"
 _HUGGING_FACE = ("metadata.csv", "metadata.jsonl")
@@ -81,6 +82,30 @@ def recognise_nemo(tree: FolderTree) -> CorpusLayout | None:
     lists = sorted(name for name in tree.names if name.endswith((".jsonl", ".json")) and "manifest" in name)
     found = [name for name in lists if "audio_filepath" in _columns(tree, name)]
     return _layout(tree, found, "NeMo manifest") if found else None
+
+
+def recognise_table(tree: FolderTree) -> CorpusLayout | None:
+    """Recognise one table of the user's own, of any name, whose first path is a file.
+
+    Args:
+        tree: the folder and the names below it.
+
+    Returns:
+        The layout; None if there is no such table, or if there are several.
+    """
+    tables = sorted(name for name in tree.names if name.endswith((".csv", ".tsv")))
+    found = [name for name in tables if _names_a_file(tree.root / name)]
+    return _layout(tree, found, "table") if len(found) == 1 else None
+
+
+def _names_a_file(path: Path) -> bool:
+    try:
+        header = set(read_header(path))
+        if header.intersection(PATH_COLUMNS) and header.intersection((*GROUP_COLUMNS, "domain", *TEXT_COLUMNS)):
+            return next(read_audio_list(path)).path.is_file()
+    except UserError:  # a table of another kind
+        pass
+    return False
 
 
 def _columns(tree: FolderTree, name: str) -> Iterable[str]:

@@ -29,7 +29,7 @@ app = FastAPI(title="Lathe")
 
 
 @app.get("/")
-def describe() -> dict[str, float | str]:
+def describe() -> dict[str, str | int | float]:
     """What a client must know."""
     return {
         "fingerprint": speech.fingerprint,

@@ -63,7 +63,7 @@ def train(model: LanguageModel, sequences: list[torch.Tensor], frame: int, secon
     whole = torch.cat(sequences)
     end, losses = time.monotonic() + seconds, []
     while time.monotonic() < end:
-        first = torch.randint(max(1, (len(whole) - length) // frame), (16,)) * frame
+        first = torch.randint(max(1, (len(whole) - length) // frame), (8,)) * frame
         ids = torch.stack([whole[at : at + length] for at in first])
         before = torch.cat([torch.full_like(ids[:, :1], start), ids[:, :-1]], 1)
         loss = functional.cross_entropy(model(before)[0].flatten(0, 1), ids.flatten())
@@ -101,7 +101,7 @@ def main() -> None:
     sequences, told = read_shards(options.tokens)
     codebooks, size = told["codebooks"], told["codebook_size"]
     model = LanguageModel(codebooks * size, options.width)
-    length = min(128 * codebooks, sum(map(len, sequences)) // codebooks * codebooks)
+    length = min(64 * codebooks, sum(map(len, sequences)) // codebooks * codebooks)
     losses = train(model, sequences, codebooks, options.train_seconds, length)
     print(f"{len(losses)} steps, {losses[0]:.2f} → {np.mean(losses[-10:]):.2f} nats per id")
 

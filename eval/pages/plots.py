@@ -6,6 +6,7 @@ They are drawn in placeholder colours, which become CSS variables of ``style.css
 import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from xml.etree import ElementTree
 
 import matplotlib
@@ -159,3 +160,36 @@ def _mark_step(axes: Axes, step: int) -> None:
         f"since step {step:,}", (step, 0), (4, 4), xycoords=("data", "axes fraction"), textcoords="offset points",
         va="bottom", color=MUTED, fontsize=9,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points of a line."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+
+
+def overlaid_curves_svg(validation: Mapping[str, Line], training: Mapping[str, Line], label: str, x: str) -> Markup:
+    """Plot the same term of several runs.
+
+    Args:
+        validation: name of each run to its curve on validation crops.
+        training: the same on fixed training crops, drawn thin and dashed; runs may be missing.
+        label: label of the y axis.
+        x: label of the x axis, a word.
+
+    Returns:
+        An SVG element.
+    """
+    figure = Figure(figsize=(5.4, 3.3), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, curve) in enumerate(validation.items()):
+        colour, marker = SERIES[number % len(SERIES)], "o" if len(curve.x) < 40 else ""
+        axes.plot(curve.x, curve.y, color=colour, lw=1.8, marker=marker, ms=3.5, label=literal(name))
+        if other := training.get(name):
+            axes.plot(other.x, other.y, color=colour, lw=0.9, ls=(0, (4, 3)))
+    style(axes, x, label)
+    axes.xaxis.set_major_formatter("{x:,.0f}" if x == "step" else "{x:g}")
+    legend_above(figure)
+    return svg(figure, f"runs-{x}-{re.sub('[^a-z0-9]+', '-', label.lower())}", f"{label} of several runs over {x}s")

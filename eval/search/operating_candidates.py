@@ -12,12 +12,12 @@ from codec.api import AudioCodec
 from codec.audio.channels import channels_to_streams, streams_to_channels
 from codec.bitstream.header import MAX_PACKET_FRAMES, Header
 from codec.bitstream.live import FixedWidthCoder
-from codec.bitstream.range_coder import RangeCoder
 from codec.bitstream.rate_control import RateControl
 from codec.dataset.ledger import record_candidate
 from codec.dataset.location import DataLocation, open_split
 from codec.errors import UserError
 from codec.model.codec import Codec
+from codec.model.decoder_dtypes import DTYPES
 from codec.pretrained.checkpoint import load_codec
 from codec.pretrained.export import export_graphs
 from codec.pretrained.loaded_model import LoadedModel
@@ -39,7 +39,7 @@ from eval.search.plan import OperatingSettings, SearchPlan
 from eval.search.space import CandidateSettings
 from eval.systems.architectures import SpeedSubject, count_module_parameters
 
-RUNTIMES = ("eager", "compiled", "onnx")
+RUNTIMES, ENTROPY = ("eager", "onnx"), ("contexts", "none")
 
 
 class OperatingPointCandidates:
@@ -55,10 +55,7 @@ class OperatingPointCandidates:
         self._plan, self._data, self._timing = plan, data, ExclusiveTiming(out)
         self._path = find_model(plan.model)
         self.model = load_codec(self._path)
-        self._coders = {
-            "contexts": LoadedModel(self.model).coder,
-            "order 0": RangeCoder(self.model.tables.order_0().to_numpy()),
-        }
+        self._coder = LoadedModel(self.model).coder
         self._models = {("float32", "eager", 1): self.model}
         self._graphs = out / "onnx" / "graphs"
         self.sample_rate, self.channels = self.model.config.sample_rate, _find_channels(self._path)
@@ -78,16 +75,18 @@ class OperatingPointCandidates:
         """
         use = OperatingSettings(**{"codebooks": self.model.config.quantizer.codebooks, **settings})
         self.model.stream_encoder(codebooks=use.codebooks)  # raises an error for a wrong number of codebooks
-        if use.threads < 1 or use.block < 1:
-            raise UserError("threads and block must be at least 1")
+        if use.threads < 1:
+            raise UserError("threads must be at least 1")
+        if use.precision not in DTYPES:
+            raise UserError(f"precision must be one of {', '.join(DTYPES)}, not {use.precision}")
         if use.runtime not in RUNTIMES:
             raise UserError(f"runtime must be one of {', '.join(RUNTIMES)}, not {use.runtime}")
         if use.runtime == "onnx" and use.precision != "float32":
             raise UserError(f"the runtime onnx computes in float32 only, not in {use.precision}")
-        if use.entropy not in (*self._coders, "none"):
-            raise UserError(f"entropy must be one of {', '.join(self._coders)}, none, not {use.entropy}")
-        if use.kbps < 0 or (use.kbps and (use.entropy == "order 0" or self.model.config.quantizer.contexts == 1)):
-            raise UserError("kbps must be 0 unless both the model and entropy have contexts, and must not be negative")
+        if use.entropy not in ENTROPY:
+            raise UserError(f"entropy must be one of {', '.join(ENTROPY)}, not {use.entropy}")
+        if use.kbps < 0 or (use.kbps and self.model.config.quantizer.contexts == 1):
+            raise UserError("kbps must be 0 unless the model has contexts, and must not be negative")
         if not 1 <= self._packet_frames(use) <= MAX_PACKET_FRAMES:
             seconds = MAX_PACKET_FRAMES / self.model.config.frame_rate_hz
             raise UserError(f"packet_s must be from one frame to {seconds:g} s for this model, not {use.packet_s:g}")
@@ -103,14 +102,13 @@ class OperatingPointCandidates:
             settings: settings of a candidate.
 
         Returns:
-            Number of parameters, and the latency with the frames of a block that are waited for.
+            Number of parameters, and the algorithmic latency.
 
         Raises:
             UserError: the model cannot be used with these settings.
         """
-        config, use = self.model.config, self.check_settings(settings)
-        waited_ms = 1000 * (use.block - 1) / config.frame_rate_hz
-        return Size(count_module_parameters(self.model), config.latency_ms + waited_ms)
+        self.check_settings(settings)
+        return Size(count_module_parameters(self.model), self.model.config.latency_ms)
 
     def system(self, settings: CandidateSettings) -> SpeedSubject:
         """Build what is timed and scored: waveform to packets and back, with entropy coding and rate control.
@@ -129,7 +127,7 @@ class OperatingPointCandidates:
 
         def encode(waveform: Tensor) -> CodedPackets:
             with torch_threads(use.threads):
-                stream = model.stream_encoder(len(waveform), use.codebooks, use.block)
+                stream = model.stream_encoder(len(waveform), use.codebooks)
                 layout = packing.layout(self._header(use, len(waveform)))
                 control = RateControl(use.kbps or math.inf, config.frame_rate_hz, layout, packing.cost)
                 parts = [control.push(stream.push(waveform.numpy())), control.push(stream.flush())]
@@ -138,7 +136,7 @@ class OperatingPointCandidates:
 
         def decode(coded: CodedPackets) -> Tensor:
             with torch_threads(use.threads):
-                stream = model.stream_decoder(coded.streams, use.block)
+                stream = model.stream_decoder(coded.streams)
                 codes = [packing.unpack(packet, coded.streams, use.codebooks) for packet in coded.packets]
                 return torch.from_numpy(np.concatenate([stream.push(np.concatenate(codes, 2)), stream.flush()], 2))
 
@@ -160,11 +158,7 @@ class OperatingPointCandidates:
         return self._models[key]
 
     def _load_torch(self, use: OperatingSettings) -> Codec:
-        model = AudioCodec(load_codec(self._path), dtype=use.precision).model.network
-        if use.runtime == "compiled":
-            model.encoder.compile()
-            model.decoder.compile()
-        return model
+        return AudioCodec(load_codec(self._path), dtype=use.precision).model.network
 
     def _load_onnx(self, threads: int) -> Codec:
         """Return the model in ONNX Runtime; the graphs are written once for all processes of the search."""
@@ -177,7 +171,7 @@ class OperatingPointCandidates:
     def _make_packing(self, use: OperatingSettings) -> RangeCodedPacking | FixedWidthPacking:
         if use.entropy == "none":
             return FixedWidthPacking(FixedWidthCoder(self.model.config.quantizer.size))
-        return RangeCodedPacking(self._coders[use.entropy], self._packet_frames(use), use.kbps > 0)
+        return RangeCodedPacking(self._coder, self._packet_frames(use), use.kbps > 0)
 
     def codec(self, settings: CandidateSettings) -> Codec:
         """Return the model, which is the same for all candidates.

@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from codec.bitstream.framing import PACKET_S
 from codec.errors import UserError
 from codec.recipe import write_recipe
 from codec.runtime.atomic_files import write_text
@@ -28,6 +27,8 @@ class PickedCandidate:
     """The picked candidate and instructions for its use."""
 
     key: str
+    name: str
+    """What it is: the settings in which it differs from the default."""
     names: list[str]
     settings: dict[str, Any]
     metric: str
@@ -41,7 +42,7 @@ class PickedCandidate:
     next: str
     """The next command."""
     notes: list[str]
-    """For an operating point: instructions for settings that the command does not have."""
+    """What must be done before it."""
 
     def text(self) -> str:
         """Return all of it for the screen.
@@ -50,22 +51,13 @@ class PickedCandidate:
             Settings, quality, and the next command.
         """
         settings = ", ".join(f"{name} {json.dumps(value)}" for name, value in single_settings(self.settings).items())
-        notes = "".join(f"\n  {note}" for note in self.notes)
         quality = f"{metric(self.metric).label} {format_value(self.metric, self.quality)}"
+        notes = "".join(f"\n{note}" for note in self.notes)
         return (
-            f"{', '.join(self.names)}: {settings}\n"
+            f"{self.name} ({settings})\n"
             f"{self.kbps:.2f} kbit/s, {quality} on the groups that did not select, encodes {self.encode:.0f} and"
-            f" decodes {self.decode:.0f} times as fast as real time\n{self.next}{notes}"
+            f" decodes {self.decode:.0f} times as fast as real time{notes}\nnext: {self.next}"
         )
-
-
-@dataclass(frozen=True)
-class OperatingInstructions:
-    """Instructions for using a model with certain settings."""
-
-    command: str
-    notes: list[str]
-    """A line for each setting that the command does not take."""
 
 
 def pick_candidate(
@@ -93,13 +85,15 @@ def pick_candidate(
     if not rows:
         raise UserError(f"{out}: nothing is on the front yet; let codec search run continue")
     best = _pick_best(rows, metric(result.metric).sign, max_kbps, min_speed)
-    if recipe is not None:
-        following = _write(recipe, record, best.settings)
-    else:
-        following = OperatingInstructions("to write it: repeat the command with --out recipe.yaml", [])
+    following, notes = (
+        ("the same command with --out best.yaml, which writes it", list[str]())
+        if recipe is None
+        else _write(recipe, record, best.settings)
+    )
     assert best.reported is not None
     return PickedCandidate(
         key=best.key,
+        name=best.label,
         names=best.names,
         settings=best.settings,
         metric=result.metric,
@@ -108,8 +102,8 @@ def pick_candidate(
         encode=best.encode,
         decode=best.decode,
         written=recipe,
-        next=following.command,
-        notes=following.notes,
+        next=following,
+        notes=notes,
     )
 
 
@@ -141,62 +135,38 @@ def _pick_best(
     return max(within, key=lambda row: sign * row.selected)
 
 
-def _write(path: Path, record: SearchRecord, settings: dict[str, Any]) -> OperatingInstructions:
-    """Write a recipe, or the settings of a model, and return what to do with it."""
+def _write(path: Path, record: SearchRecord, settings: dict[str, Any]) -> tuple[str, list[str]]:
+    """Write a recipe, or the settings of a model, and return the commands that use it."""
     plan = record.plan
     if plan["kind"] == "operating":
-        write_text(path, yaml.safe_dump({"model": plan["model"], **settings}, sort_keys=False))
-        found = describe_use(plan["model"], settings, plan["starts"][0])
-        return OperatingInstructions(f"next: {found.command}", found.notes)
+        model = plan["model"]
+        known = str(Path(model).resolve()) if Path(model).is_dir() else model
+        write_text(path, yaml.safe_dump({"model": known, **settings}, sort_keys=False))
+        return describe_use(path, model, settings)
     design = SearchPlan(recipe=plan["recipe"], settings=plan["settings"])
     write_recipe(path, design.recipe_with(settings))
-    command = command_line("codec", "train", path, "--data", record.data)
-    return OperatingInstructions(f"next: {command} --run RUN", [])
+    return f"{command_line('codec', 'train', path, '--data', record.data)} --run RUN", []
 
 
-def describe_use(model: str, settings: CandidateSettings, default: CandidateSettings) -> OperatingInstructions:
-    """Describe how to use a model with operating settings.
+def describe_use(path: Path, model: str, settings: CandidateSettings) -> tuple[str, list[str]]:
+    """Describe how to use a model with the settings in a file.
 
     Args:
+        path: the file.
         model: name or folder of the model.
-        settings: operating settings.
-        default: the usual value of each setting; a setting with this value needs nothing.
+        settings: its operating settings.
 
     Returns:
-        The command for files, and a note on each setting that it does not take.
+        The command, and what must be done before it.
     """
-    changed = {name: value for name, value in settings.items() if value != default[name]}
-    onnx = changed.get("runtime") == "onnx"
-    taken = {name: changed[name] for name in ("kbps", "codebooks") if name in changed}
-    if "kbps" in taken:
-        taken.pop("codebooks", None)
-    words = "".join(f" --{name} {value:g}" for name, value in taken.items())
-    device = " --device onnx" if onnx else f" --threads {changed['threads']}" if "threads" in changed else ""
-    export = f"codec export {model} --out model/ --onnx; " if onnx else ""
-    used = "model/" if onnx else model
-    notes = [
-        f"{name} {value}: {note}"
-        for name, value in changed.items()
-        if (note := _describe_setting(name, value, changed))
+    if settings.get("entropy") == "none":
+        return f"{command_line('codec', 'encode', '-', '--use', path)} < AUDIO > STREAM", []
+    used, notes = [], []
+    if settings.get("runtime") == "onnx":
+        notes = [f"first: {command_line('codec', 'export', model, '--out', 'model/', '--onnx')}"]
+        used = ["--model", "model/"]
+    coding = [
+        command_line("codec", "encode", "AUDIO", "--out", "nac/", "--use", path, *used),
+        command_line("codec", "decode", "nac/", "--out", "wav/", "--use", path, *used),
     ]
-    if device:
-        notes.append(f"to decode: codec decode nac/ --out wav/ --model {used}{device}")
-    return OperatingInstructions(f"{export}codec encode AUDIO --out nac/ --model {used}{words}{device}", notes)
-
-
-def _describe_setting(name: str, value: object, changed: CandidateSettings) -> str:
-    """Return how to apply a setting in Python; empty if the command takes it."""
-    onnx = changed.get("runtime") == "onnx"
-    if name == "codebooks" and "kbps" in changed:
-        return "codec encode takes either --kbps or --codebooks, and the bit rate is the one that matters here"
-    if name == "threads" and onnx:
-        return f'in Python, codec.load("model/", device="onnx", threads={value})'
-    if name == "runtime" and not onnx:
-        return "in Python, call model.encoder.compile() and model.decoder.compile() on codec.load(…).model"
-    return {
-        "precision": f'of the decoder, in Python: codec.load(…, dtype="{value}")',
-        "block": f"of streams, in Python: stream_encoder(block={value}) and stream_decoder(block={value})",
-        "entropy": "not available in files, which are coded with the model's tables and contexts"
-        + ("; pipes (codec encode -) have codes of fixed width" if value == "none" else ""),
-        "packet_s": f"not available in files, whose packets last {PACKET_S:g} s",
-    }.get(name, "")
+    return "; ".join(coding), notes

@@ -8,13 +8,12 @@ from typing import Any, Literal
 from codec.bitstream.framing import PACKET_S
 from codec.config import Recipe
 from codec.errors import UserError
-from codec.model.streaming import BLOCK
 from codec.pretrained.checkpoint import load_codec
 from codec.pretrained.registry import find_model
 from codec.recipe import find_recipe, override_words, read_recipe, read_settings
 from eval.comparison.budget import Budget
 from eval.metrics.registry import METRICS
-from eval.search.space import CandidateSettings, Dimension, single_settings
+from eval.search.space import CandidateSettings, Dimension, describe_settings, single_settings
 
 _FOLDER = "search"
 SEARCHED_OF_TRAINING = ("train.unquantized_share",)
@@ -35,22 +34,24 @@ class Constraints:
 
 @dataclass(frozen=True)
 class OperatingSettings:
-    """Settings of the use of a trained model, which a search of operating points may vary."""
+    """Settings of the use of a trained model, which a search of operating points may vary.
+
+    ``codec encode`` and ``codec decode`` have each of them (:mod:`codec.cli.picked_settings`).
+    """
 
     codebooks: int
     """Maximum number of codes per frame."""
     kbps: float = 0.0
     """Target of rate control over all channels; 0: each frame has all codes."""
     entropy: str = "contexts"
-    """Entropy coding. ``contexts``: the model's tables with contexts; ``order 0``: one table per codebook; ``none``:
-    codes of fixed width and one frame per packet, as in live streams."""
+    """Entropy coding. ``contexts``: the model's tables, as in files; ``none``: codes of fixed width and one frame per
+    packet, as in live streams."""
     precision: str = "float32"
-    """Precision of the decoder: ``float32``, ``bfloat16`` or ``float16``. Codes are always computed in float32."""
+    """Numbers that the decoder computes with, see :data:`codec.model.decoder_dtypes.DTYPES`. Codes are always computed
+    in float32."""
     runtime: str = "eager"
-    """``eager``: PyTorch; ``compiled``: ``torch.compile``, which needs a C++ compiler; ``onnx``: ONNX Runtime."""
+    """``eager``: PyTorch; ``onnx``: ONNX Runtime."""
     threads: int = 1
-    block: int = BLOCK
-    """Latent frames that are computed at once; larger blocks are faster and add latency."""
     packet_s: float = PACKET_S
     """Seconds per packet. Contexts do not reach across packets, and each packet has a checksum."""
 
@@ -89,6 +90,17 @@ class SearchPlan:
     clips: int = 24
     """Maximum number of validation clips, spread over the groups."""
     constraints: Constraints = field(default_factory=Constraints)
+
+    def describe(self, settings: CandidateSettings) -> str:
+        """Describe a candidate by the settings in which it differs from the default.
+
+        Args:
+            settings: settings of the candidate.
+
+        Returns:
+            A name, such as "6 kbit/s, 12 codebooks"; of the default, "default".
+        """
+        return describe_settings(settings, self.starts[0]) or "default"
 
     def budget(self, rung: int) -> Budget:
         """Return the total training budget up to the end of a rung.

@@ -71,7 +71,7 @@ def front_table(result: SearchResult) -> Table:
         A row per candidate.
     """
     head = ["candidate", "real kbps", f"{metric(result.metric).label} {metric(result.metric).arrow}", "selected"]
-    head += ["to default", "encode", "decode", "M parameters", "latency ms", *result.setting_headings]
+    head += ["to default", "encode", "decode", "M parameters", "latency ms"]
     rows = [row for row in result.rows if row.front or row.default]
     return Table("Pareto front", "", head, [_cells(row, result) for row in rows])
 
@@ -90,7 +90,6 @@ def _cells(row: CandidateRow, result: SearchResult) -> list[str]:
         f"{row.decode:.0f} ({row.decode_ratio.median:.2f})",
         f"{row.parameters / 1e6:.2f}",
         f"{row.latency_ms:.0f}",
-        *(format_setting(row.settings[name]) for name in result.space),
     ]
 
 
@@ -120,9 +119,19 @@ def explain_search(result: SearchResult) -> list[str]:
         describe_verdict(result),
         f"This search started from {start} and used the validation split of {result.data}. {_count_candidates(result)}:"
         f" {samplers} (a candidate that both proposed counts for both).{rungs}",
+        *_explain_names(result),
         _explain_quality(result),
         _explain_costs(result),
     ]
+
+
+def _explain_names(result: SearchResult) -> list[str]:
+    default = next((row for row in result.rows if row.default), None)
+    if default is None:
+        return []
+    settings = zip(result.setting_headings, (default.settings[name] for name in result.space))
+    listed = ", ".join(f"{heading} {format_setting(value)}" for heading, value in settings)
+    return [f"A candidate is called by the settings in which it differs from the default, which has {listed}."]
 
 
 def _explain_quality(result: SearchResult) -> str:
@@ -200,7 +209,7 @@ def search_csv(result: SearchResult) -> str:
     table = csv.writer(text, lineterminator="\n")
     head = ["key", "names", "front", "default", "rung", "seeds", "real_kbps", f"{result.metric}_selected"]
     head += [f"{result.metric}_reported", "low", "high", "failed", "encode", "decode", "encode_ratio", "decode_ratio"]
-    table.writerow([*head, "parameters", "latency_ms", "memory_mb", *result.setting_headings, "reason"])
+    table.writerow([*head, "parameters", "latency_ms", "memory_mb", *result.setting_headings, "reason", "name"])
     for row in result.rows:
         reported: Mapping[str, Any] = {} if row.reported is None else asdict(row.reported)
         who = [row.key, ", ".join(row.names), row.front, row.default, row.rung, " ".join(map(str, row.seeds))]
@@ -208,5 +217,5 @@ def search_csv(result: SearchResult) -> str:
         speed = [row.encode, row.decode, row.encode_ratio.median, row.decode_ratio.median]
         size = [row.parameters, row.latency_ms, row.memory_mb]
         settings = [format_setting(row.settings[name]) for name in result.space]
-        table.writerow([csv_cell(cell) for cell in (*who, *quality, *speed, *size, *settings, row.reason)])
+        table.writerow([csv_cell(cell) for cell in (*who, *quality, *speed, *size, *settings, row.reason, row.label)])
     return text.getvalue()

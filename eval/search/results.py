@@ -53,11 +53,13 @@ class CandidateRow:
     memory_mb: float | None
     reason: str
     """Reason why it went no further; empty if it was neither pruned nor failed."""
+    name: str = ""
+    """What it is: the settings in which it differs from the default; empty in results of earlier versions."""
 
     @property
     def label(self) -> str:
-        """The names in one line."""
-        return ("default = " if self.default else "") + ", ".join(self.names)
+        """Name for tables and text."""
+        return self.name or ", ".join(self.names)
 
     @property
     def gap(self) -> float | None:
@@ -158,7 +160,7 @@ def summarise_search(state: SearchState, data: DataLocation) -> SearchResult:
         budgets=[str(plan.budget(i)) for i in range(plan.rungs)] if plan.kind == "design" else [],
         planned=plan.candidates,
         drawn={sampler: sum(_is_from(labels, sampler) for labels in names.values()) for sampler in SAMPLERS},
-        failed={names[key][0]: outcome.reason for key, outcome in outcomes.items() if outcome.reason},
+        failed={plan.describe(records[key].settings): found.reason for key, found in outcomes.items() if found.reason},
         refused=sum(sampler.count_pruned() for sampler in state.samplers),
         front_rung=rung,
         front_by_arm={sampler: sum(row.is_from(sampler) for row in on_front) for sampler in SAMPLERS},
@@ -211,19 +213,19 @@ def _make_rows(
         [speed.reference_encode for speed in speeds],
         [speed.reference_decode for speed in speeds],
     )
-    rows = [_make_row(record, names[record.key], comparison) for record in known]
+    rows = [_make_row(record, state.plan.describe(record.settings), names[record.key], comparison) for record in known]
     return sorted(rows, key=lambda row: (not row.front, -row.rung, row.kbps))
 
 
-def _make_row(record: CandidateRecord, names: list[str], comparison: _Comparison) -> CandidateRow:
+def _make_row(record: CandidateRecord, name: str, names: list[str], comparison: _Comparison) -> CandidateRow:
     assert record.cost is not None
-    name, rung, cost = comparison.metric, max(record.scores), record.cost
+    rung, cost = max(record.scores), record.cost
     scores = list(record.scores[rung].values())
     reporting = [one.half(selecting=False) for one in scores]
     groups = {clip.clip_id: clip.group for clip in reporting[0].clips}
-    values = average_seeds(reporting, name)
+    values = average_seeds(reporting, comparison.metric)
     defined = {clip: value for clip, value in values.items() if value is not None}
-    selected = mean_over_clips([one.half(selecting=True) for one in scores], name)
+    selected = mean_over_clips([one.half(selecting=True) for one in scores], comparison.metric)
     assert selected is not None  # compute_costs has raised an error for a candidate without it
     return CandidateRow(
         key=record.key,
@@ -236,7 +238,7 @@ def _make_row(record: CandidateRecord, names: list[str], comparison: _Comparison
         kbps=sum(one.kbps for one in scores) / len(scores),
         selected=selected,
         reported=estimate(list(defined.values()), [groups[clip] for clip in defined]),
-        failed=count_failed_clips(reporting, name),
+        failed=count_failed_clips(reporting, comparison.metric),
         difference=_compare_with_default(record, rung, values, groups, comparison),
         encode=times_real_time(cost.speed.encode.median, comparison.reference_encode),
         decode=times_real_time(cost.speed.decode.median, comparison.reference_decode),
@@ -246,6 +248,7 @@ def _make_row(record: CandidateRecord, names: list[str], comparison: _Comparison
         latency_ms=cost.size.latency_ms,
         memory_mb=cost.memory_mb,
         reason="" if record.outcome is None else record.outcome.reason,
+        name=name,
     )
 
 

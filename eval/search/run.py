@@ -8,7 +8,7 @@ another process, goes on.
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -105,6 +105,7 @@ def run_search(
     out: Path,
     *,
     storage: str | None = None,
+    candidates: int | None = None,
     show: Callable[[SearchResult], None] = lambda result: None,
 ) -> SearchResult:
     """Work on a search until nothing is left to do, and write its results.
@@ -114,6 +115,8 @@ def run_search(
         data: folder that ``codec prepare`` wrote, or another place, see :func:`codec.dataset.location.open_split`.
         out: folder of the search; if the search was begun there, it goes on.
         storage: URL of a database for the samplers; None: a journal file in ``out``.
+        candidates: candidates of each sampler; None: as many as the plan has. A search that was begun goes on with more
+            of them, not with fewer.
         show: called with the results after each candidate.
 
     Returns:
@@ -123,20 +126,24 @@ def run_search(
         UserError: plan, data, storage or ``out`` cannot be used, or the disk is full; the same call goes on.
     """
     plan = read_search_plan(name)
+    if candidates is not None:
+        plan = replace(plan, candidates=candidates)
     if metric(plan.metric).absent:
         raise UserError(f"the metric of the plan, {plan.metric}, is {metric(plan.metric).missing}")
     make_folder(out)
     kind = RecipeCandidates if plan.kind == "design" else OperatingPointCandidates
-    candidates: CandidateType = kind(plan, data, out)
-    _check_halves(plan, data, candidates)
+    worked_on: CandidateType = kind(plan, data, out)
+    _check_halves(plan, data, worked_on)
     words = ["codec", "search", "run", name, "--data", data, "--out", out]
-    command = running_command(*words, *([] if storage is None else ["--storage", storage]))
+    words += [] if storage is None else ["--storage", storage]
+    words += [] if candidates is None else ["--candidates", str(candidates)]
+    command = running_command(*words)
     # SQLite is a file, whose locks are those of the file system; and it can give a trial to two processes at once
     by_file = storage is None or storage.startswith("sqlite")
     locks = FileLocks(out) if by_file else DatabaseLocks(str(storage), f"lathe-{_digest(out)}")
     lock = locks("search")
     with holding(lock):
-        identifier = claim_folder(out, plan, name, data)
+        identifier, plan = claim_folder(out, plan, name, data)
         opened = open_storage(out, storage)
         samplers = [CandidateSampler(sampler, identifier, plan, opened) for sampler in SAMPLERS]
         if holds_candidates(out) and not any(sampler.count_accepted() + sampler.count_pruned() for sampler in samplers):
@@ -144,7 +151,7 @@ def run_search(
                 f"{out}: holds candidates that were proposed with another --storage; give that one, or choose another"
                 " --out"
             )
-    return _Worker(plan, data, out, command, candidates, samplers, locks, lock).work(show)
+    return _Worker(plan, data, out, command, worked_on, samplers, locks, lock).work(show)
 
 
 def _digest(out: Path) -> str:

@@ -6,7 +6,8 @@ one dimension with a name of its own. Its choices map the names of these setting
 
 import json
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -194,3 +195,45 @@ def format_setting(value: Any) -> str:
         common = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, sections))
         return ", ".join(f"{name.split('.', common)[-1]} {format_setting(one)}" for name, one in value.items())
     return f"{value:g}" if isinstance(value, float) else json.dumps(value) if not isinstance(value, str) else value
+
+
+_PHRASES: Mapping[str, Callable[[Any], str]] = {
+    "kbps": lambda value: f"{value:g} kbit/s" if value else "all codes",
+    "codebooks": lambda value: f"{value} codebooks" if value > 1 else "1 codebook",
+    "entropy": lambda value: "stream" if value == "none" else "file",
+    "precision": str,
+    "runtime": lambda value: {"onnx": "ONNX", "eager": "PyTorch"}.get(value, str(value)),
+    "threads": lambda value: f"{value} threads" if value > 1 else "1 thread",
+    "packet_s": lambda value: f"packets of {value:g} s",
+}
+"""Settings of operating points in words."""
+
+
+def describe_settings(settings: CandidateSettings, default: CandidateSettings) -> str:
+    """Describe settings by those that differ from others.
+
+    Args:
+        settings: settings of a candidate.
+        default: the settings that they are compared with.
+
+    Returns:
+        A short text; empty if there is no difference. Of a dotted name, the last part stands for it, or the last two if
+        several settings end alike.
+
+    >>> describe_settings({"kbps": 6.0, "codebooks": 12}, {"kbps": 0.0, "codebooks": 24})
+    '6 kbit/s, 12 codebooks'
+    >>> names = ("codec.encoder.width", "codec.decoder.width", "optim.lr")
+    >>> describe_settings(dict(zip(names, (96, 128, 0.002))), dict(zip(names, (256, 128, 0.001))))
+    'encoder.width 96, lr 0.002'
+    """
+    ends = Counter(name.rpartition(".")[2] for name in settings)
+    parts = []
+    for name, value in settings.items():
+        if value != default.get(name):
+            last = name.rpartition(".")[2]
+            short = last if ends[last] == 1 else ".".join(name.split(".")[-2:])
+            text = format_setting(value)
+            parts.append(
+                _PHRASES[name](value) if name in _PHRASES else text if sets_several(value) else f"{short} {text}"
+            )
+    return ", ".join(parts)

@@ -7,7 +7,7 @@ lock, which it loses if it dies.
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,8 @@ from eval.search.space import CandidateSettings
 
 SEARCH_RECORD, _CANDIDATES = "search.json", "candidates"
 _COST, _OUTCOME = "candidate.json", "end.json"
+_MAY_GROW = ("candidates", "rungs")
+"""Fields of a plan that may be larger when a search goes on."""
 _Content = TypeVar("_Content")
 
 
@@ -109,7 +111,8 @@ class CandidateStore:
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
         make_folder(self.folder)
-        write_text(self.folder / name, json.dumps({"settings": self.settings, **content}, indent=1) + "\n")
+        whole = {"name": self._plan.describe(self.settings), "settings": self.settings, **content}
+        write_text(self.folder / name, json.dumps(whole, indent=1) + "\n")
 
 
 def _read(path: Path, kind: type[_Content]) -> _Content | None:
@@ -121,8 +124,10 @@ def _read(path: Path, kind: type[_Content]) -> _Content | None:
         raise UserError(f"{path}: damaged; delete the folder {path.parent}") from error
 
 
-def claim_folder(out: Path, plan: SearchPlan, name: str, data: DataLocation) -> str:
+def claim_folder(out: Path, plan: SearchPlan, name: str, data: DataLocation) -> tuple[str, SearchPlan]:
     """Write ``search.json``, or check that it describes the same search. A folder holds one search for good.
+
+    A search may become longer: with more candidates or more rungs than before. It does not become shorter.
 
     Args:
         out: folder of the search.
@@ -131,7 +136,8 @@ def claim_folder(out: Path, plan: SearchPlan, name: str, data: DataLocation) -> 
         data: prepared data.
 
     Returns:
-        The identifier of the search, which names its studies in the storage.
+        The identifier of the search, which names its studies in the storage; and the plan, as long as it was before or
+        longer.
 
     Raises:
         UserError: ``out`` holds another search, or its ``search.json`` is damaged.
@@ -141,16 +147,21 @@ def claim_folder(out: Path, plan: SearchPlan, name: str, data: DataLocation) -> 
     if path.is_file():
         try:
             before = read_json(path)
-            changed = [key for key in wanted["plan"] if before["plan"].get(key) != wanted["plan"][key]]
+            longer = {key: max(before["plan"][key], wanted["plan"][key]) for key in _MAY_GROW}
+            plan, wanted["plan"] = replace(plan, **longer), {**wanted["plan"], **longer}
+            known = {**before["plan"], **longer}
+            changed = [key for key in wanted["plan"] if known.get(key) != wanted["plan"][key]]
             if changed or before["data"] != wanted["data"]:
                 what = changed[0] if changed else "data"
                 raise UserError(f"{out}: holds a search with another value of {what}; choose another --out")
-            return str(before["id"])
-        except (ValueError, KeyError, AttributeError) as error:
+            if known != before["plan"]:
+                write_text(path, json.dumps({**before, "plan": known}, indent=1) + "\n")
+            return str(before["id"]), plan
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path}: damaged; choose another --out") from error
     identifier = f"lathe-{uuid.uuid4().hex[:12]}"
     write_text(path, json.dumps({"id": identifier, "name": name, **wanted}, indent=1) + "\n")
-    return identifier
+    return identifier, plan
 
 
 def holds_candidates(out: Path) -> bool:

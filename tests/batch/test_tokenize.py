@@ -390,7 +390,7 @@ def test_codes_of_another_program_are_decoded(sounds, codec, model):
     codes = np.random.default_rng(0).integers(0, 16, (2, 3, 20))
     Path("made").mkdir()
     np.save("made/mono.npy", codes[0].astype(np.uint8))
-    np.save("made/stereo.npy", codes)
+    np.save("made/stereo.npy", np.asfortranarray(codes))
     np.save("made/ids.npy", loaded.codes_to_ids(codes[0, :2]).astype(np.int16))
     write_tar(Path("made/some.tar"), {"x/one.npy": numpy_bytes(codes[0, :1]), "two.npy": numpy_bytes(codes[0])})
     batch = decode_batch([Path("made")], Path("wav"), LoadedModel(codec), bits="32f")

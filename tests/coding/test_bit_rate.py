@@ -70,7 +70,9 @@ def test_bit_rate_chooses_the_codebooks(codec):
     assert choose_codebooks(LoadedModel(codec), 1, CodingOptions(kbps=None)) == 16
     for wrong in ({"kbps": 0}, {"kbps": -1}, {"kbps": math.nan}, {"codebooks": 0}, {"codebooks": 17}):
         error_of(lambda asked: choose_codebooks(LoadedModel(codec), 1, CodingOptions(**asked)), wrong)
-    error_of(CodingOptions, kbps=3, codebooks=2)
+    assert choose_codebooks(LoadedModel(codec), 1, CodingOptions(kbps=99, codebooks=2)) == 2
+    for packet_s in (0, 1000.0):
+        error_of(lambda asked: choose_codebooks(LoadedModel(codec), 1, CodingOptions(packet_s=asked)), packet_s)
 
 
 def test_fitted_tables_make_files_smaller_as_expected(tmp_path, codec):

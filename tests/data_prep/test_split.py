@@ -164,7 +164,7 @@ def test_advice_if_the_ratios_cannot_be_met() -> None:
     assert many.advice == ()
     clips = clips_of({str(number): [1.0] for number in range(200)})
     moved = split_clips(clips, SplitRatios.parse("1:1:1"), known=known_from(clips, many))
-    assert [line.split()[0] for line in moved.advice] == list(SPLITS)
+    assert len(moved.advice) == 1 and "new --out" in moved.advice[0]
 
 
 def test_ratios_are_shares() -> None:

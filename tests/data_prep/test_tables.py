@@ -254,3 +254,18 @@ def test_lists_and_manifests_are_read_and_written_as_parquet(tmp_path: Path) -> 
     table = parquet.read_table(tmp_path / PARQUET_NAME).to_pylist()
     assert [line["path"] for line in table] == ["/z.wav", "/\\xff.wav"] and table[0]["seconds"] == 1.5
     assert [line.path for line in read_rows(tmp_path / MANIFEST_NAME)] == ["/z.wav", row.path]
+
+
+def test_one_table_of_any_name_in_a_folder_is_its_list(tmp_path: Path) -> None:
+    """With columns in capitals; two such tables, or one that names no file, are not taken for lists."""
+    for name in ("1.wav", "2.wav", "3.wav"):
+        write_noise(tmp_path / name)
+    (tmp_path / "notes.csv").write_text("day,weather\n1,fair\n")
+    (tmp_path / "speakers.csv").write_text("File Name;Speaker ID;Domain\n1.wav;anna;speech\n2.wav;ben;music\n")
+    found = {entry.relative: (entry.group, entry.domain) for entry in listed(tmp_path)}
+    assert found == {"1.wav": ("anna", "speech"), "2.wav": ("ben", "music")}
+    (tmp_path / "more.tsv").write_text("path\tspeaker\n3.wav\tanna\n")
+    assert {entry.group for entry in listed(tmp_path)} == {""}
+    (tmp_path / "speakers.csv").unlink()
+    (tmp_path / "more.tsv").write_text("path\tspeaker\nelsewhere.wav\tanna\n")
+    assert len(listed(tmp_path)) == 3

@@ -70,7 +70,6 @@ def write_operating_plan(folder: Path, model: Path, **changes: object) -> str:
         "codebooks": {"low": 1, "high": 3},
         "threads": {"choices": [1, 2]},
         "runtime": {"choices": ["eager", "onnx"]},
-        "block": {"choices": [16, 256]},
         "packet_s": {"choices": [0.1, 2.0]},
     }
     plan = {"kind": "operating", "model": str(model), "space": space, "clips": 3, "metric": "mel"}

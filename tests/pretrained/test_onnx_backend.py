@@ -1,6 +1,7 @@
 """ONNX graphs: what ONNX Runtime computes with them is what the codec computes, to within rounding."""
 
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -31,6 +32,7 @@ from codec.pretrained.onnx_constants import CONSTANTS, TABLES
 from codec.pretrained.registry import load_model
 from tests.helpers.tiny import tiny_model
 
+EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 KINDS = {
     "rvq": (),
     "learned": ("--codec.quantizer.frame_weights=learned",),
@@ -295,3 +297,52 @@ def test_an_export_is_complete_or_absent(exported, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"\(onnx, onnxscript\); pip install 'lathe-codec\[onnx\]'"):
         export_model(exported, tmp_path / "new", GraphOptions())
     assert not list(tmp_path.iterdir())
+
+
+def program_in_javascript(folder: Path) -> list[str]:
+    """The words that run the example in Node, with onnxruntime-node from where Node finds it."""
+    example = shutil.copy(EXAMPLES / "decode.mjs", folder)
+    found = shutil.which("node") and subprocess.run(
+        ["node", "-p", "require.resolve('onnxruntime-node/package.json')"], capture_output=True, text=True
+    )
+    if not found or found.returncode:
+        pytest.skip("onnxruntime-node is not installed: npm install onnxruntime-node, and set NODE_PATH")
+    (folder / "node_modules").symlink_to(Path(found.stdout.strip()).parents[1])
+    return ["node", example]
+
+
+def program_in_cpp(folder: Path) -> list[str]:
+    """The words that run the example in C++, compiled with ONNX Runtime from the folder of the variable ONNXRUNTIME."""
+    home = os.environ.get("ONNXRUNTIME", "")
+    if not home or shutil.which("g++") is None:
+        pytest.skip("set ONNXRUNTIME to the folder of an unpacked release of ONNX Runtime")
+    words = [
+        "g++",
+        "-std=c++17",
+        "-Wall",
+        "-Werror",
+        f"-I{home}/include",
+        str(EXAMPLES / "decode.cpp"),
+        f"-L{home}/lib",
+    ]
+    subprocess.run([*words, "-lonnxruntime", f"-Wl,-rpath,{home}/lib", "-o", str(folder / "decode")], check=True)
+    return [str(folder / "decode")]
+
+
+@pytest.mark.parametrize("program", [program_in_javascript, program_in_cpp])
+def test_examples_in_other_languages_decode_as_the_library_does(exported, tmp_path, program):
+    """Blocks and a remainder, all codebooks or fewer, with the graph in float32 and that in int8."""
+    words = program(tmp_path)
+    plain = library.load(exported)
+    codes = plain.encode(noise(30000).numpy(), 16000).codes
+    for name, given, dtype in (("all", codes, "float32"), ("few", codes[:2].astype(np.int32), "int8")):
+        np.save(tmp_path / f"{name}.npy", given)
+        files = [exported / decoder_graph(dtype), tmp_path / f"{name}.npy", tmp_path / f"{name}.wav"]
+        subprocess.run([*words, *map(str, files)], check=True, capture_output=True)
+        sound, rate = soundfile.read(files[2], dtype="float32")
+        expected = library.load(exported, device="onnx", dtype=dtype).decode(given)
+        assert rate == plain.sample_rate and len(sound) == len(expected) and np.abs(expected).max() > 0.003
+        np.testing.assert_allclose(sound, expected, atol=1 / 32768)
+    (tmp_path / "bad.npy").write_bytes(b"no array at all")
+    ended = subprocess.run([*words, str(exported / DECODER), "bad.npy", "bad.wav"], cwd=tmp_path, capture_output=True)
+    assert ended.returncode == 1 and not (tmp_path / "bad.wav").exists()

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +13,8 @@ from codec.model.frequency_tables import to_frequencies
 from codec.pretrained.checkpoint import fingerprint, load_codec, save_model
 from codec.pretrained.model_folder import read_training_info
 from codec.training.data_module import CodecData
+from codec.training.metrics_log import read_curves
+from codec.training.status import explain_best
 from codec.training.trainer import train
 from tests.helpers.runs import tiny_recipe
 
@@ -22,7 +25,7 @@ def model(tmp_path) -> Path:
     codec = Codec(tiny_recipe().codec)
     codec.tables.frequencies.copy_(to_frequencies(torch.arange(16.0).expand(codec.tables.frequencies.shape)))
     codec.compatible_fingerprints = ("0123456789abcdef",)
-    save_model(tmp_path / "model", codec, {"step": 1})
+    save_model(tmp_path / "model", codec, {"step": 1, "tables": {"seconds": 1.0, "frames": 50}})
     return tmp_path / "model"
 
 
@@ -70,11 +73,14 @@ def test_a_model_can_grow_latent_dimensions(tmp_path, prepared, model):
 
 
 def test_fine_tuning_starts_from_the_given_weights(tmp_path, prepared, model):
-    train(tiny_recipe("--optim.lr=1e-12"), prepared, tmp_path / "run", init_from=model, quiet=True)
+    result = train(tiny_recipe("--optim.lr=1e-12"), prepared, tmp_path / "run", init_from=model, quiet=True)
     given, tuned = load_codec(model), load_codec(tmp_path / "run")
     for name, weight in given.decoder.state_dict().items():
         torch.testing.assert_close(tuned.decoder.state_dict()[name], weight, atol=1e-6, rtol=0)
     assert tuned.compatible_fingerprints == () and not torch.equal(given.tables.frequencies, tuned.tables.frequencies)
+    curves = read_curves(tmp_path / "run")
+    assert curves["val", "total"].steps == (0, 4, 8, 12) and curves["train_fixed", "mel"].steps[0] == 0
+    assert result.best_step == curves["val", "total"].steps[int(np.argmin(curves["val", "total"].values))]
     with pytest.raises(UserError, match=str(model)):
         train(tiny_recipe("--codec.hop=160"), prepared, tmp_path / "other", init_from=model, quiet=True)
     assert not (tmp_path / "other").exists()
@@ -104,10 +110,15 @@ def test_a_frozen_encoder_keeps_codes_as_they_were(tmp_path, prepared, model):
         train(frozen, prepared, tmp_path / "other", quiet=True)
 
 
-def test_early_stopping_waits_for_the_given_number_of_validations(tmp_path, prepared, model):
+def test_a_parent_that_no_step_improves_remains_the_model_until_patience_ends(tmp_path, prepared, model):
     still = tiny_recipe(*("--train.freeze_encoder=true", "--optim.lr=1e-30", "--train.patience=2", "--train.steps=40"))
     result = train(still, prepared, tmp_path / "run", init_from=model, quiet=True)
-    assert (result.steps, result.best_step) == (12, 4) and result.stopped.startswith("early stopping")
+    assert (result.steps, result.best_step) == (8, 0) and result.stopped.startswith("early stopping")
+    given, kept = load_codec(model), load_codec(tmp_path / "run")
+    assert fingerprint(kept) == fingerprint(given) and kept.compatible_fingerprints == given.compatible_fingerprints
+    for name, tensor in given.state_dict().items():
+        assert torch.equal(tensor, kept.state_dict()[name]), name
+    assert "started from" in explain_best(read_curves(tmp_path / "run")["val", "total"], 0)
 
 
 def test_regularisation_makes_weights_smaller(tmp_path, prepared, model):

@@ -111,10 +111,11 @@ def test_tables_are_fitted_to_what_is_not_damaged(shards: Path, tmp_path: Path) 
         intact = sum(clip.seconds for clip in split.clips) - sum(
             split.clips[i].seconds for i in split.shards["train-00001.npy"]
         )
-        assert fit_tables(codec, split, quiet=True).seconds == pytest.approx(intact)
+        val = open_split(url, "val", RATE, 1)
+        assert fit_tables(codec, split, val, quiet=True).seconds == pytest.approx(intact)
         assert set(split.damaged) == {"train-00001.npy"}
         with pytest.raises(UserError, match="max_damaged_share"):
-            fit_tables(codec, open_split(url, "train", RATE, 1, max_damaged_share=0.01), quiet=True)
+            fit_tables(codec, open_split(url, "train", RATE, 1, max_damaged_share=0.01), val, quiet=True)
 
 
 def test_a_damaged_local_shard_is_skipped_up_to_the_share(shards: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import threading
 import time
 
 import numpy as np
@@ -17,9 +16,8 @@ from codec.losses import LOSS_TERMS
 from codec.pretrained.checkpoint import load_codec
 from codec.pretrained.model_folder import read_training_info
 from codec.recipe import read_recipe
-from codec.training import tensorboard_events
 from codec.training.trainer import train
-from tests.helpers.runs import assert_same_end, read_metrics, tiny_recipe
+from tests.helpers.runs import read_metrics, tiny_recipe
 
 
 def test_files_of_a_run(tmp_path, prepared):
@@ -67,16 +65,6 @@ def test_slow_phases_are_announced(tmp_path, prepared, capsys):
 def test_half_precision_trains(tmp_path, prepared):
     result = train(tiny_recipe("--train.precision=bf16"), prepared, tmp_path, quiet=True)
     assert result.steps == 12 and np.isfinite(result.best_validation_loss)
-
-
-def test_training_without_tensorboard_records_the_same_metrics(tmp_path, prepared, monkeypatch):
-    train(tiny_recipe(), prepared, tmp_path / "with", quiet=True)
-    monkeypatch.setattr(tensorboard_events, "installed", lambda name: False)
-    hook = threading.excepthook
-    train(tiny_recipe(), prepared, tmp_path / "without", quiet=True)
-    assert threading.excepthook is hook
-    assert not (tmp_path / "without/tensorboard").exists()
-    assert_same_end(tmp_path / "with", tmp_path / "without")
 
 
 def test_a_short_run_waits_for_the_check_of_the_arrays(tmp_path, prepared, monkeypatch):

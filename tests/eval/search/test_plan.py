@@ -51,7 +51,7 @@ def test_plans_of_the_package_are_complete(name):
         ({"metric": "beauty"}, "'beauty'"),
         ({"minutes": 1}, "minutes or steps"),
         ({"starts": [{"optim.lr": 5.0}]}, "starts: optim.lr: 5.0"),
-        ({"kind": "operating", "model": "speech_16k_v2", "space": {"block": {"choices": [256]}}}, "steps"),
+        ({"kind": "operating", "model": "speech_16k_v2", "space": {"threads": {"choices": [1]}}}, "steps"),
     ],
 )
 def test_wrong_plans_are_an_error_of_one_line(tmp_path, changes, name):
@@ -62,8 +62,8 @@ def test_wrong_plans_are_an_error_of_one_line(tmp_path, changes, name):
 
 def test_the_usual_operating_settings_must_be_in_the_space_and_are_documented(tmp_path):
     plan = tmp_path / "plan.yaml"
-    plan.write_text("kind: operating\nmodel: speech_16k_v2\nspace:\n  block: {choices: [1, 16]}\n")
-    with pytest.raises(UserError, match="block must contain 256"):
+    plan.write_text("kind: operating\nmodel: speech_16k_v2\nspace:\n  threads: {choices: [2, 4]}\n")
+    with pytest.raises(UserError, match="threads must contain 1"):
         read_search_plan(str(plan))
     text = (Path(__file__).parents[3] / "docs/search.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^\| `(\w+)` \| `?([\w.]+)`? \| .* \|$", text, re.MULTILINE))
