@@ -111,7 +111,10 @@ def _known(metadata: Mapping[str, Iterable[str]]) -> _Values:
     """Return the values of the tags, by their names here."""
     found: _Values = {}
     for name, values in metadata.items():
-        name = _NAMES.get(name.lower(), name.lower())
+        name = name.lower()
+        if name[1:] in TAGS:  # tinytag marks text frames of ID3 with the names of other frames by an underscore
+            name = name[1:]
+        name = _NAMES.get(name, name)
         if name not in _TECHNICAL and "=" not in name and SEPARATOR not in name and name.strip():
             found.setdefault(name, []).extend(str(value) for value in values)
     return found

@@ -15,7 +15,7 @@ from codec.batch.progress import expected_seconds
 from codec.batch.report import BatchReport, Skipped
 from codec.batch.runner import run_batch
 from codec.batch.task import BatchTask
-from codec.bitstream.framing import packet_frames
+from codec.bitstream.framing import packet_frames, short_frames
 from codec.bitstream.header import Header, is_fingerprint_of
 from codec.bitstream.pictures import fit_pictures
 from codec.bitstream.reader import PacketReader, peek_header, read_nac_header
@@ -98,19 +98,25 @@ class _EncodeTask(BatchTask[_EncodeJob]):
         with PacketReader(job.target) as reader:
             reader.check()
             head, tags, has_pictures = reader.header, reader.tags, bool(reader.pictures)
+        # pictures may have been added since
+        pictures = self.options.pictures if has_pictures else not (self.options.pictures and self._pictures(job))
         wanted = choose_codebooks(self.model, head.channels, self.options)
         same = (
             self.options.tags.items() <= tags.items()
             and is_fingerprint_of(head.fingerprint, [self.model.fingerprint])
             and (head.codebooks, head.target_bps) == (wanted, self.options.target_bps)
-            and (head.short or head.packet_frames == packet_frames(self.model.frame_rate_hz, self.options.packet_s))
-            and has_pictures == bool(self.options.pictures and fit_pictures(job.audio.get().read_pictures()))
+            and _has_packets(head, packet_frames(self.model.frame_rate_hz, self.options.packet_s))
+            and pictures
             and _may_be_of(head, job.audio.get(), self.options.salvage)
         )
         if not same:
             return []
         lost = salvage_loss(job.audio.get(), head.seconds) if SALVAGED in tags else ()
         return [Skipped(job.source, lost, head.seconds if lost else None)]
+
+    def _pictures(self, job: _EncodeJob) -> bool:
+        """Return whether the source has pictures that fit."""
+        return bool(fit_pictures(job.audio.get().read_pictures()))
 
     def can_overwrite(self, job: _EncodeJob) -> bool:
         info = job.audio.get()
@@ -139,6 +145,12 @@ class _EncodeTask(BatchTask[_EncodeJob]):
                 raise
             advice = f"{error.reason}; --salvage encodes what is before the damage"
             raise audio.AudioError(error.path, error.kind, advice) from error
+
+
+def _has_packets(head: Header, frames: int) -> bool:
+    """Return whether a file has packets of a number of frames, or was short before it got tags, and so has one."""
+    was_short = head.packet_frames == head.frames <= short_frames(frames)
+    return head.short or head.packet_frames == frames or was_short
 
 
 def _may_be_of(head: Header, source: audio.AudioInfo, salvage: bool) -> bool:
