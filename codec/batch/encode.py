@@ -132,7 +132,13 @@ class _EncodeTask(BatchTask[_EncodeJob]):
         return describe_unreachable_rate(self.model, self.options.kbps, job.audio.get().channels)
 
     def __call__(self, job: _EncodeJob, progress: Progress) -> FileReport:
-        return encode_file(job.audio.get(), job.target, self.model, self.options, progress=progress)
+        try:
+            return encode_file(job.audio.get(), job.target, self.model, self.options, progress=progress)
+        except audio.AudioError as error:
+            if not error.is_damage or self.options.salvage:
+                raise
+            advice = f"{error.reason}; --salvage encodes what is before the damage"
+            raise audio.AudioError(error.path, error.kind, advice) from error
 
 
 def _may_be_of(head: Header, source: audio.AudioInfo, salvage: bool) -> bool:

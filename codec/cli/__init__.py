@@ -19,6 +19,7 @@ from codec.cli import (
     export,
     health,
     info,
+    listen,
     models,
     prepare,
     quickstart,
@@ -41,7 +42,7 @@ __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "build_parser", "main"]
 
 COMMANDS = (
     *(quickstart, prepare, recipes, train, health, encode, decode, info, tag, tokens, models, export),
-    *(evaluate, report, speed, compare, search),
+    *(evaluate, report, listen, speed, compare, search),
 )
 """In the order of ``codec --help``."""
 

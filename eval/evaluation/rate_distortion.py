@@ -5,11 +5,12 @@ and our difference to each of the other systems, clip by clip, at the nearest bi
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 from eval.evaluation.results import ClipResult, Difference, RatePoint
 from eval.evaluation.rows import estimate_scores, real_kbps
-from eval.metrics.confidence import SIGNIFICANCE, holm, paired_difference
+from eval.metrics.confidence import SIGNIFICANCE, holm, paired_difference, reported
 from eval.metrics.registry import METRICS, metric
 from eval.systems.system import System
 
@@ -67,7 +68,7 @@ def rate_points(systems: Sequence[SystemClips]) -> list[RatePoint]:
 
 
 def _point(system: System, subset: _Subset, clips: Sequence[ClipResult], name: str) -> RatePoint | None:
-    value = estimate_scores((clip.scores.get(name), clip.group) for clip in clips)
+    value = estimate_scores(name, ((clip.scores.get(name), clip.group) for clip in clips))
     if value is None:
         return None
     return RatePoint(
@@ -108,6 +109,28 @@ def differences(ours: Sequence[SystemClips], others: Sequence[SystemClips]) -> l
     return [entry for some in found.values() for entry in _correct(some)]
 
 
+def own_differences(ours: Sequence[SystemClips]) -> list[Difference]:
+    """Compare each operating point of our model with the next one of a lower bit rate.
+
+    These comparisons are corrected for their number by themselves.
+
+    Args:
+        ours: our model at its operating points.
+
+    Returns:
+        The differences, one for each pair, subset of the clips and metric; the lower point stands for the other system.
+    """
+    rated = sorted((one for one in ours if real_kbps(one.clips)), key=lambda one: real_kbps(one.clips) or 0.0)
+    found: dict[tuple[str, str], list[Difference]] = {}
+    for lower, higher in pairwise(rated):
+        for subset in _subsets(higher.clips):
+            for entry in METRICS:
+                value = _difference(higher, lower, subset, entry.name)
+                if value is not None:
+                    found.setdefault((subset.domain, subset.distribution), []).append(value)
+    return [entry for some in found.values() for entry in _correct(some)]
+
+
 def _difference(own: SystemClips, other: SystemClips, subset: _Subset, name: str) -> Difference | None:
     mine, theirs = subset.of(own), subset.of(other)
     groups = {clip.clip_id: clip.group for clip in mine}
@@ -124,7 +147,7 @@ def _difference(own: SystemClips, other: SystemClips, subset: _Subset, name: str
         domain=subset.domain,
         distribution=subset.distribution,
         metric=name,
-        **asdict(value),
+        **asdict(reported(value, is_distance=False)),
         p_holm=None,
         comparisons=0,
         better="",

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from eval.evaluation.results import ClipResult, Halves, Row
-from eval.metrics.confidence import Estimate, GroupedValues, estimate, estimate_gap
-from eval.metrics.registry import METRICS, Score
+from eval.metrics.confidence import Estimate, GroupedValues, estimate, estimate_gap, reported
+from eval.metrics.registry import METRICS, Score, metric
 
 IN_DISTRIBUTION, OUT_OF_DISTRIBUTION = "in distribution", "out of distribution"
 
@@ -69,23 +69,25 @@ def _kbps(clips: Sequence[ClipResult], sizes: Sequence[int | None]) -> float | N
 def _estimate_metrics(scores: Sequence[tuple[Mapping[str, Score], str]]) -> dict[str, Estimate]:
     found = {}
     for entry in METRICS:
-        result = estimate_scores((values.get(entry.name), group) for values, group in scores)
+        result = estimate_scores(entry.name, ((values.get(entry.name), group) for values, group in scores))
         if result:
             found[entry.name] = result
     return found
 
 
-def estimate_scores(scores: Iterable[tuple[Score | None, str]]) -> Estimate | None:
+def estimate_scores(name: str, scores: Iterable[tuple[Score | None, str]]) -> Estimate | None:
     """Estimate the weighted mean of the scores that are defined, with its interval over groups.
 
     Args:
+        name: name of the metric.
         scores: scores, each with the group of its clip.
 
     Returns:
         The estimate; None if no score is defined.
     """
     judged = _defined(scores)
-    return estimate(judged.values, judged.groups, judged.weights)
+    found = estimate(judged.values, judged.groups, judged.weights)
+    return None if found is None else reported(found, is_distance=metric(name).is_distance)
 
 
 def _defined(scores: Iterable[tuple[Score | None, str]]) -> GroupedValues:

@@ -11,6 +11,7 @@ from eval.evaluation.formatting import (
     format_value,
 )
 from eval.evaluation.results import EvaluationResult, Row
+from eval.metrics.confidence import MIN_GROUPS
 from eval.metrics.registry import METRICS, describe_editions, metric
 from eval.pages.text_table import Table
 from eval.systems.system import BOUND
@@ -100,13 +101,13 @@ def gap_table(result: EvaluationResult) -> Table | None:
 def _main_lines(result: EvaluationResult) -> list[str]:
     row = result.main
     kind = "test" if result.split == "test" else "validation"
-    heading = "mean and 95 % interval" if row.groups > 1 else "mean (one group: no interval)"
+    heading = "mean and 95 % interval" if row.groups >= MIN_GROUPS else f"mean (under {MIN_GROUPS} groups: no interval)"
     measured = [
         [metric(name).heading, format_estimate(name, found), _format_noise(name, row)]
         for name, found in row.metrics.items()
     ]
     lines = [f"{row.clips} {kind} clips {row.name}, {row.groups} groups, {format_kbps(row.kbps)} measured"]
-    lines += _indented(Table("", "", ["", heading, "noise"], measured).text())
+    lines += _indented(Table("", "", ["", heading, "matched noise"], measured).text())
     lines += [f"  {metric(name).label}: {why}" for name, why in result.absent.items()]
     notes = (*describe_editions(row.metrics), *describe_samples(row), *describe_missing(row))
     lines += [f"  {line}" for line in notes]
@@ -120,7 +121,7 @@ def _format_row(row: Row) -> str:
     if mel := row.metrics.get("mel"):
         line += f", mel distance {format_estimate('mel', mel)}"
     if noise := row.baseline.get("mel"):
-        line += f" (noise: {format_value('mel', noise.mean)})"
+        line += f" (matched noise: {format_value('mel', noise.mean)})"
     return line
 
 

@@ -23,7 +23,7 @@ from eval.evaluation.job import CodedSystems, EvaluationJob, OpenedSplit, Scored
 from eval.evaluation.output_folder import (
     REPORT,
 )
-from eval.evaluation.rate_distortion import SystemClips, differences, rate_points
+from eval.evaluation.rate_distortion import SystemClips, differences, own_differences, rate_points
 from eval.evaluation.results import ClipResult, EvaluationResult, ModelSummary, Row
 from eval.evaluation.rows import build_rows, compare_halves, estimate_scores
 from eval.metrics.confidence import Estimate
@@ -58,6 +58,7 @@ def summarise_evaluation(
     rows, results = build_rows(scored.reporting), scored.reporting
     systems = list_systems(job, coded, scored)
     seconds = sum(clip.seconds for clip in results)
+    ours, rivals = _split_by_name(systems, job.name)
     codes = count_codes([entry.coded for entry in coded.reporting], job.codec)
     return EvaluationResult(
         run=str(job.run),
@@ -89,7 +90,7 @@ def summarise_evaluation(
         openings=opened.openings,
         absent_systems=coded.absent,
         rates=rate_points([*systems, *list_bounds(coded, scored)]),
-        differences=differences(*_split_by_name(systems, job.name)),
+        differences=[*differences(ours, rivals), *own_differences(ours)],
         halves=compare_halves(results, scored.selecting) if job.options.split == "val" else None,
         memory_mb=memory_mb,
         trained_clips=count_trained(job.run, clips.listed),
@@ -103,7 +104,7 @@ def _diagnose(job: EvaluationJob, row: Row) -> Diagnosis:
 
 def _estimate_unrelated(clips: Sequence[ClipResult]) -> Estimate | None:
     meant = [clip for clip in clips if clip.in_distribution] or clips
-    return estimate_scores((clip.other_codes_mel, clip.group) for clip in meant)
+    return estimate_scores("mel", ((clip.other_codes_mel, clip.group) for clip in meant))
 
 
 def _absent_metrics(clips: Sequence[Clip], sample_rate: int) -> dict[str, str]:

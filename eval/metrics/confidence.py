@@ -18,8 +18,9 @@ No bootstrap is used: a percentile bootstrap over groups, the usual alternative,
 means are normal, and less if they are skewed and few (see docs/metrics.md).
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ from scipy.special import stdtr, stdtrit
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
+MIN_GROUPS = 3
+"""Groups from which reports show an interval: that of two groups is 13 standard errors to either side of the mean."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,30 @@ def estimate_gap(values: GroupedValues, others: GroupedValues) -> Estimate | Non
     found = _Moments(here.mean - there.mean, variance, degrees)
     number = len({*values.groups}) + len({*others.groups})
     return Estimate(found.mean, *_interval(found), len(values.values) + len(others.values), number)
+
+
+def reported(found: Estimate, *, is_distance: bool) -> Estimate:
+    """Return an estimate as reports show it: without an interval if there are few groups, and that of a distance, which
+    is never below 0, on a logarithmic scale (by the delta method: the mean times or divided by the exponential of the
+    relative half width).
+
+    Args:
+        found: a mean with its t interval.
+        is_distance: whether its values are 0 or more.
+
+    Returns:
+        The same mean.
+
+    >>> shown = reported(Estimate(1.0, -0.5, 2.5, 30, 3), is_distance=True)
+    >>> f"{shown.mean:.2f} [{shown.low:.2f}, {shown.high:.2f}]"
+    '1.00 [0.22, 4.48]'
+    """
+    if found.low is None or found.high is None or found.groups < MIN_GROUPS:
+        return replace(found, low=None, high=None)
+    if not is_distance or found.mean <= 0:
+        return found
+    ratio = math.exp(min(50.0, (found.high - found.mean) / found.mean))
+    return replace(found, low=found.mean / ratio, high=found.mean * ratio)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -28,7 +28,7 @@ the words that are spoken, as keyword ``text``; it may raise an exception or ret
 SPEECH_HZ = 16000
 """Sample rate at which the speech metrics are defined."""
 MAX_SECONDS = 30.0
-"""Only the first 30 s of a clip are judged, by all metrics."""
+"""Longer clips are judged in windows of equal length, of at most 30 s, by all metrics; their mean is taken."""
 SILENCE_DBFS = -70.0
 """A clip whose RMS level is below this is silent."""
 UNSTATED = ("", "audio")
@@ -97,8 +97,8 @@ class Metric:
     """A line for the reader of a report."""
     worst: float | None = None
     """Score of decoded audio that cannot be judged; None: it is scored as silence, which the metric can judge."""
-    longest_s: float = math.inf
-    """Longer clips are judged in equal parts, and their mean is taken."""
+    longest_s: float = MAX_SECONDS
+    """Longest window that the metric judges, if it is less than that of the others."""
     edition: str = ""
     """Edition of the standard, if editions differ in value."""
     weigh_text: Callable[[str], float] | None = None
@@ -114,6 +114,11 @@ class Metric:
     def sign(self) -> int:
         """1 if higher values are better, -1 if lower ones are: multiplied by it, more is always better."""
         return 1 if self.better == "higher" else -1
+
+    @property
+    def is_distance(self) -> bool:
+        """Whether values are distances or errors, which are 0 or more."""
+        return self.better == "lower"
 
     @property
     def arrow(self) -> str:
@@ -193,7 +198,6 @@ class Metric:
         if not np.isfinite(reference).all():
             return Score(None, "NaN or infinity")
         broken = _find_mismatch(reference, decoded)
-        reference, decoded = (wave[:, : int(MAX_SECONDS * sample_rate)] for wave in (reference, decoded))
         parts = max(1, math.ceil(reference.shape[1] / (self.longest_s * sample_rate)))
         pairs = zip(np.array_split(reference, parts, axis=1), np.array_split(decoded, parts, axis=1))
         scores = [self._score_part(*pair, sample_rate, broken) for pair in pairs]

@@ -1,7 +1,7 @@
 """The report of an evaluation: one HTML file with all audio and pictures."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,13 +43,15 @@ def write_report(
         UserError: the file cannot be written.
     """
     concerned = [entry for entry in METRICS if _concerns(result, entry.name)]
-    heard = choose_listening_examples(result.clips, coded, _nearest_system(result, others))
-    comparisons = difference_tables(result.differences)
+    heard = choose_listening_examples(result.clips, _heard_systems(result, coded, others))
+    rivals = [entry for entry in result.differences if entry.system != result.system]
+    comparisons = difference_tables(rivals)
+    rates = rate_figures(result.rates) if len({point.identity for point in result.rates}) > 1 else []
     recipe = Path(result.run) / "recipe.yaml"
     left_out = [
         name
         for name, there in (
-            ("rates", result.rates),
+            ("rates", rates),
             ("listen", heard.examples),
             ("systems", result.others or result.absent_systems),
         )
@@ -64,6 +66,7 @@ def write_report(
         result=result,
         row=result.main,
         history=describe_history(result),
+        verdict=_verdict(result),
         summary=_summary(result),
         tiles=_tiles(result),
         left_out=left_out,
@@ -73,9 +76,10 @@ def write_report(
         editions=[*describe_editions([entry.name for entry in concerned]), *describe_samples(result.main)],
         failures=_count_reasons(result.clips, lambda score: score.failed),
         undefined=_count_reasons(result.clips, lambda score: score.undefined),
-        curves=rate_figures(result.rates),
+        curves=rates,
         series=series_colours(result.rates),
         comparisons=comparisons,
+        own_comparisons=difference_tables([entry for entry in result.differences if entry.system == result.system]),
         losses=_losses(result),
         listening=heard,
         nyquist_khz=result.trained.sample_rate / 2000,
@@ -98,19 +102,18 @@ def _losses(result: EvaluationResult) -> list[Markup]:
     ]  # fmt: skip
 
 
-def _nearest_system(result: EvaluationResult, others: Sequence[CodedSystem]) -> Mapping[str, Sequence[CodedClip]]:
-    """Return the system to listen to in addition to ours: the nearest in bit rate; an unknown rate comes last."""
-    rates = {row.name: row.kbps for row in result.others}
+def _heard_systems(
+    result: EvaluationResult, coded: Sequence[CodedClip], others: Sequence[CodedSystem]
+) -> dict[str, Sequence[CodedClip]]:
+    """Return every system by its name and bit rate: ours first, those of an unknown rate last."""
+    coders = [(row, entry) for row, entry in zip(result.others, others) if entry.system.kind != "original"]
+    coders.sort(key=lambda one: -(one[0].kbps or 0.0))
+    ours = {_rate_label(result.operating_point, result.kbps): coded}
+    return ours | {_rate_label(row.name, row.kbps): entry.coded for row, entry in coders}
 
-    def distance(system: CodedSystem) -> float:
-        kbps = rates.get(system.system.label(result.system))
-        return abs(math.log(kbps / result.kbps)) if kbps else math.inf
 
-    foreign = [system for system in others if system.system.name != result.system and system.system.kind != "original"]
-    if not foreign:
-        return {}
-    found = min(foreign, key=distance)
-    return {found.system.label(result.system): found.coded}
+def _rate_label(name: str, kbps: float | None) -> str:
+    return f"{name} · {'rate unknown' if kbps is None else f'{kbps:.2f} kbit/s'}"
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,28 @@ def _concerns(result: EvaluationResult, name: str) -> bool:
     return name in result.absent or any(name in row.metrics or name in row.undefined for row in result.rows)
 
 
+def _verdict(result: EvaluationResult) -> str:
+    """Return one sentence: how good the model is, against the other system of the nearest bit rate if there is one."""
+    row, pair = result.main, _nearest_pair(result)
+    if pair is None:
+        value = next((name for name in (*HEADLINE, "mel") if name in row.metrics), None)
+        reached = f"reaches {metric(value).label} {format_value(value, row.metrics[value].mean)}" if value else "runs"
+        name, kbps = result.system or "The model", row.kbps or result.kbps
+        return f"{name} {reached} at {kbps:.2f} kbit/s, on {row.clips} clips."
+    kinds: dict[str, list[str]] = {"ours": [], "theirs": [], "": []}
+    for name in (*HEADLINE, "mel"):
+        if name in pair.found:
+            kinds[pair.found[name].better].append(metric(name).label)
+    said = [
+        f"{words} by {', '.join(kinds[kind])}"
+        for kind, words in (("ours", "is better"), ("theirs", "is worse"), ("", "does not differ significantly"))
+        if kinds[kind]
+    ]
+    other = f"{pair.system.name} at {pair.kbps:.2f}"
+    name = result.system or "the model"
+    return f"Against {other} kbit/s, {name} at {pair.our_kbps:.2f} {', '.join(said) or 'shares no metric'}."
+
+
 def _summary(result: EvaluationResult) -> list[str]:
     """Return a few sentences on the model, its training, quality, bit rate and speed."""
     made, row = result.trained, result.main
@@ -183,7 +208,7 @@ def _summary(result: EvaluationResult) -> list[str]:
     if "mel" in row.metrics:
         mel = f"a mel distance of {format_value('mel', row.metrics['mel'].mean)}"
         if "mel" in row.baseline:
-            mel += f" (shaped noise: {format_value('mel', row.baseline['mel'].mean)})"
+            mel += f" (matched noise: {format_value('mel', row.baseline['mel'].mean)})"
         quality.insert(0, mel)
     reaches = ", ".join(quality) or "no measured quality"
     unseen = " that it was not trained on" if _trained_here(result) else ""
@@ -209,7 +234,7 @@ def _summary(result: EvaluationResult) -> list[str]:
 
 def _nearest_pair(result: EvaluationResult) -> SystemDifferences | None:
     """Return the other system that is nearest in bit rate to one of our operating points, on the summary's clips."""
-    comparisons = difference_tables(result.differences)
+    comparisons = difference_tables([entry for entry in result.differences if entry.system != result.system])
     pairs = [pair for pair in comparisons[0].pairs if pair.our_kbps and pair.kbps] if comparisons else []
     return min(pairs, key=lambda pair: abs(math.log((pair.our_kbps or 1) / (pair.kbps or 1))), default=None)
 
@@ -228,7 +253,7 @@ def _tiles(result: EvaluationResult) -> list[Tile]:
     for name in ("mel", *HEADLINE):
         if name in row.metrics and len(shown) < 5:
             noise = row.baseline.get(name)
-            note = f"noise: {format_value(name, noise.mean)}" if noise else metric(name).unit
+            note = f"matched noise: {format_value(name, noise.mean)}" if noise else metric(name).unit
             shown.append(Tile(metric(name).label, format_value(name, row.metrics[name].mean), note))
     shown.append(Tile("Decoding speed", f"{result.decode_times_real_time:.0f}×", "real time"))
     return shown

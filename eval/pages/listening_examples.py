@@ -53,7 +53,7 @@ class ListeningExample:
     """Label of a view to the rank of the clip in it."""
     seconds: float
     versions: list[AudioVersion]
-    """The original, ours, and the other system's."""
+    """The original, ours, and those of the other systems."""
     pictures: list[str]
     """Spectrograms of the original, of ours, and of the difference, as ``data:`` URLs."""
 
@@ -98,14 +98,13 @@ class ListeningExamples:
 
 
 def choose_listening_examples(
-    clips: Sequence[ClipResult], coded: Sequence[CodedClip], others: Mapping[str, Sequence[CodedClip]]
+    clips: Sequence[ClipResult], systems: Mapping[str, Sequence[CodedClip]]
 ) -> ListeningExamples:
     """Choose clips to listen to, and embed their audio.
 
     Args:
         clips: clips of the report.
-        coded: the same clips as the model coded them.
-        others: label of another system to the same clips by it.
+        systems: label of a system to the same clips by it; the model of the report first.
 
     Returns:
         The views, and the clips that are in them.
@@ -113,8 +112,9 @@ def choose_listening_examples(
     offered = views(clips)
     if not offered:
         return ListeningExamples([], [])
+    coded = next(iter(systems.values()))
     first = audio.read(coded[0].original)
-    per_second = _BYTES_PER_SAMPLE * first.sample_rate * len(first.samples) * (2 + len(others))
+    per_second = _BYTES_PER_SAMPLE * first.sample_rate * len(first.samples) * (1 + len(systems))
     most = int(_MAX_BYTES / (_SHORTEST_S * per_second))
     shown: dict[int, None] = {}
     kept: list[View] = []
@@ -128,8 +128,7 @@ def choose_listening_examples(
             i,
             clips[i],
             {view.label: view.ranks[i] for view in kept if i in view.ranks},
-            {"Original": coded[i].original, "Ours": coded[i].decoded}
-            | {label: entries[i].decoded for label, entries in others.items()},
+            {"Original": coded[i].original} | {label: entries[i].decoded for label, entries in systems.items()},
             seconds,
         )
         for i in shown

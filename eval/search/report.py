@@ -104,7 +104,7 @@ def _count_candidates(result: SearchResult) -> str:
 
 
 def explain_search(result: SearchResult) -> list[str]:
-    """Explain what was searched and how to read the table.
+    """Say what the search found, what was searched, and how to read the table.
 
     Args:
         result: results so far.
@@ -116,12 +116,12 @@ def explain_search(result: SearchResult) -> list[str]:
     samplers = ", ".join(f"{count} from the {sampler} sampler" for sampler, count in result.front_by_arm.items())
     rungs = f" Training up to the end of each rung: {', '.join(result.budgets)}." if result.budgets else ""
     return [
+        describe_verdict(result),
         f"This search started from {start} and used the validation split of {result.data}. {_count_candidates(result)}:"
         f" {samplers} (a candidate that both proposed counts for both).{rungs}",
         *_explain_names(result),
         _explain_quality(result),
         _explain_costs(result),
-        describe_verdict(result),
     ]
 
 

@@ -36,8 +36,8 @@ COMMANDS = {
     "search pick": "search pick found",
 }
 """Each works on what those before it left."""
-ELSEWHERE = {"speed"}
-"""In test_speed.py; it takes long."""
+ELSEWHERE = {"speed", "listen"}
+"""In test_speed.py, since it takes long; and in test_listening.py, with a report that plays sounds."""
 
 
 @pytest.fixture(scope="module")

@@ -170,7 +170,7 @@ def test_tags_are_kept(tmp_path, codec):
     assert file_info(tmp_path / "a.nac")["tags"] == expected
     for suffix in ("wav", "flac", "ogg"):
         decode_file(tmp_path / "a.nac", tmp_path / f"b.{suffix}", LoadedModel(codec))
-        del (kept := dict(expected))["mood"]
+        kept = {name: text for name, text in expected.items() if suffix != "wav" or name != "mood"}
         assert audio.info(tmp_path / f"b.{suffix}").tags == kept
     for wrong in ({"title": "x" * 20_000}, {"title": 3}, {"title": "\ud800"}):
         error_of(encode_file, tmp_path / "a.flac", tmp_path / "c.nac", LoadedModel(codec), CodingOptions(tags=wrong))

@@ -70,14 +70,18 @@
   document.addEventListener("keydown", (event) => {
     const shown = players.filter(({ place }) => !place.hidden);
     const player = shown.includes(current) ? current : shown[0];
-    if (!player || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, input, summary")) return;
-    if (event.key === " " && !event.target.closest("button, a")) player.toggle();
+    if (!player || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === " ") player.toggle();
+    else if (event.target.closest("select, input, summary")) return;
     else if (event.key === "ArrowLeft") player.seek(player.now() - 1);
     else if (event.key === "ArrowRight") player.seek(player.now() + 1);
     else if (event.key >= "1" && event.key <= "9") player.choose(Number(event.key) - 1);
     else return;
     event.preventDefault();
   });
+
+  // Or else a browser presses the button that has the focus when the space bar is let go.
+  document.addEventListener("keyup", (event) => { if (event.key === " " && players.length) event.preventDefault(); });
 
   // The clips of the view that is chosen, in its order, each with what it is there.
   const view = document.getElementById("view");

@@ -24,7 +24,7 @@ from tests.helpers.packed_data import RATE, float_waveform, pack_tones, save_sma
 TEST = [
     ("speech", "a", 1.2, -20.0),
     ("speech", "b", 1.0, -20.0),
-    ("music", "b", 0.9, -20.0),
+    ("music", "d", 0.9, -20.0),
     ("music", "c", 1.1, -50.0),
 ]
 SECONDS = [seconds for _, _, seconds, _ in TEST]
@@ -150,7 +150,11 @@ def test_differences_are_paired_at_the_nearest_bit_rate(folder, result):
         sure = row["p_holm"] != "" and float(row["p_holm"]) <= 0.05
         lower = metric(row["metric"]).better == "lower"
         assert row["better"] == (("ours" if (float(row["mean"]) < 0) == lower else "theirs") if sure else "")
-    assert not any(system == "run" for system, *_ in rows)
+    own_rows = [row for (system, *_), row in rows.items() if system == "run"]
+    assert {(row["ours"], row["point"]) for row in own_rows} == {("4 codebooks", "1 codebooks")}
+    less = next(row for row in result.others if row.name == "1 codebooks").metrics["mel"].mean
+    own_mel = rows["run", "1 codebooks", "all", "mel"]
+    assert float(own_mel["mean"]) == pytest.approx(result.main.metrics["mel"].mean - less)
 
 
 def test_another_model_is_refused_unless_the_split_may_be_opened_again(folder, result):

@@ -154,12 +154,14 @@ def test_the_text_has_a_line_for_each_row(result):
         assert any(line.startswith(beginning) for line in lines)
 
 
-def test_one_group_has_no_interval(result):
+def test_few_groups_have_no_interval(result):
     def heading(row):
         return replace(result, rows=[row]).text().splitlines()[1]
 
     strings = next(row for row in result.rows if row.name == "strings")
-    assert strings.groups == 1 and "no interval" in heading(strings) and "no interval" not in heading(result.main)
+    assert strings.groups == 1 and "no interval" in heading(strings) and result.main.groups == 2
+    assert result.main.metrics["mel"].low is None and "no interval" in heading(result.main)
+    assert "no interval" not in heading(replace(result.main, groups=3))
 
 
 def test_a_clip_that_fails_a_metric_is_counted_with_its_reason(result):

@@ -14,6 +14,7 @@ from eval.metrics.confidence import (
     estimate_gap,
     holm,
     paired_difference,
+    reported,
     significant_signs,
 )
 
@@ -234,3 +235,25 @@ def test_a_paired_difference_is_the_mean_of_the_differences_over_the_clips_that_
     assert found is not None and wanted is not None and (found.clips, found.groups) == (38, 9)
     assert found.mean == pytest.approx(np.mean(list(differences.values())))
     assert (found.low, found.high) == (wanted.low, wanted.high)
+
+
+@pytest.mark.parametrize("count", (3, 5, 10))
+def test_intervals_of_distances_are_above_zero_and_cover_as_those_of_the_mean(count):
+    rng = np.random.default_rng(count)
+    hits = [0, 0]
+    for _ in range(600):
+        values = rng.exponential(1.0, count).tolist()
+        plain = estimate(values, [str(i) for i in range(count)])
+        assert plain is not None and plain.low is not None and plain.high is not None
+        shown = reported(plain, is_distance=True)
+        assert shown.low is not None and shown.high is not None and 0 < shown.low <= shown.mean <= shown.high
+        hits[0] += plain.low <= 1 <= plain.high
+        hits[1] += shown.low <= 1 <= shown.high
+    assert hits[1] >= hits[0] - 6  # of 600
+
+
+def test_two_groups_show_no_interval():
+    found = estimate([1.0, 2.0], ["a", "b"])
+    assert found is not None and found.low is not None
+    shown = reported(found, is_distance=False)
+    assert (shown.mean, shown.low, shown.high) == (1.5, None, None)

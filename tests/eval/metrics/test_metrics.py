@@ -261,3 +261,16 @@ def test_baseline_has_spectrum_and_envelope_of_the_clip_and_nothing_else():
 def test_baseline_of_silence_is_silent():
     noise = matched_noise(np.zeros((2, RATE), np.float32), RATE)
     assert np.abs(noise).max() < 1e-4
+
+
+def test_the_whole_of_a_long_clip_is_judged():
+    """Damage late in a clip counts by its share: 70 s are three windows, of which the last is damaged."""
+    rate = 8000
+    wave = voice(70, rate)
+    damaged = wave.copy()
+    damaged[:, 2 * wave.shape[1] // 3 + 2 :] *= 0.5
+    for name in ("l1", "l2"):
+        long, last = metric(name), slice(2 * wave.shape[1] // 3 + 2, None)
+        assert long.score(wave, wave, rate).value == 0
+        alone = long.score(wave[:, last], damaged[:, last], rate).value
+        assert long.score(wave, damaged, rate).value == pytest.approx(alone / 3, rel=1e-2)

@@ -39,7 +39,7 @@ async () => {
   window.meter.getFloatTimeDomainData(samples);
   return {
     clock: window.meter.context.currentTime, position: Number(player.querySelector(".position").value),
-    level: Math.max(...samples.map(Math.abs)), gains: window.gains.slice(-3).map((node) => node.gain.value),
+    level: Math.max(...samples.map(Math.abs)), gains: window.gains.slice(-4).map((node) => node.gain.value),
     wanted: [...player.querySelectorAll("audio")].map((audio) => Number(audio.dataset.gain)),
     playing: player.classList.contains("playing"),
   };
@@ -101,24 +101,31 @@ def test_audio_plays_and_switching_keeps_position_and_loudness(evaluated, open_p
     page = open_page(evaluated / "report.html")
     player = page.locator(".ab:not([hidden])").first
     names = player.locator(".switch button").all_text_contents()
-    assert names == ["Original", "Ours", "Opus 12"]
+    assert [re.sub(r" · \d+\.\d\d kbit/s$", "", name) for name in names] == [
+        "Original",
+        "4 codebooks",
+        "Opus 12",
+        "2 codebooks",
+    ]
+    assert all("kbit/s" in name for name in names[1:])
     player.locator(".play").click()
     page.wait_for_function("window.meter && window.meter.context.currentTime > 0.3")
     before = page.evaluate(STATE)
     assert before["playing"] and before["position"] > 0 and before["level"] > 1e-3
-    assert before["gains"] == pytest.approx([0, before["wanted"][1], 0], abs=1e-3)
+    assert before["gains"] == pytest.approx([0, before["wanted"][1], 0, 0], abs=1e-3)
 
     player.get_by_role("button", name="Original").click()
     page.wait_for_function("time => window.meter.context.currentTime > time + 0.2", arg=before["clock"])
     after = page.evaluate(STATE)
     assert after["playing"] and after["clock"] > before["clock"] and after["position"] > before["position"]
     assert after["position"] - before["position"] == pytest.approx(after["clock"] - before["clock"], abs=0.03)
-    assert after["gains"] == pytest.approx([after["wanted"][0], 0, 0], abs=1e-3)
+    assert after["gains"] == pytest.approx([after["wanted"][0], 0, 0, 0], abs=1e-3)
 
     page.keyboard.press("3")
-    assert player.locator(".switch button[aria-pressed=true]").text_content() == "Opus 12"
-    page.locator("h1").click()  # away from the buttons, which keep the space bar for themselves
-    page.keyboard.press("Space")
+    assert player.locator(".switch button[aria-pressed=true]").text_content() == names[2]
+    player.get_by_role("button", name="2 codebooks").click()
+    page.keyboard.press("Space")  # pauses, and does not press the button that has the focus
+    assert player.locator(".switch button[aria-pressed=true]").text_content() == names[3]
     stopped = page.evaluate(STATE)["position"]
     assert not page.evaluate(STATE)["playing"]
     page.keyboard.press("ArrowLeft")
@@ -178,6 +185,31 @@ def test_light_or_dark_follows_the_system_or_the_button(evaluated, open_page):
     assert colours(page) == dark
     page.locator("#theme").click()
     assert colours(page) == light
+
+
+LAYOUT = """
+() => ({
+  overflow: document.documentElement.scrollWidth - innerWidth,
+  hidden: [...document.querySelectorAll(".wide")].filter((wide) => {
+    wide.scrollLeft = 1e6;
+    const first = wide.querySelector("tbody tr > :first-child").getBoundingClientRect();
+    const last = [...wide.querySelectorAll("tbody tr:first-child > *")].at(-1).getBoundingClientRect();
+    return wide.offsetParent && (first.left < -1 || first.right > innerWidth - 80 || last.right > innerWidth + 1);
+  }).map((wide) => wide.innerText.slice(0, 40)),
+})
+"""
+"""Whether the page is wider than the screen; and the tables whose names or numbers cannot be seen beside each other."""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_names_and_numbers_are_seen_on_any_screen(evaluated, open_page, width, scheme):
+    page = open_page(evaluated / "report.html", scheme)
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate(LAYOUT) == {"overflow": 0, "hidden": []}
+    assert page.locator("header .lead").text_content().count(".") >= 1
+    order = page.locator("main section").evaluate_all("all => all.map((one) => one.id)")
+    assert order[:3] == ["listen", "quality", "systems"]
 
 
 def test_evaluations_are_combined(evaluated, tmp_path, open_page, capsys):
