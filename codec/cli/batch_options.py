@@ -60,7 +60,9 @@ def add_batch_options(parser: argparse.ArgumentParser, inputs: str, model: str, 
         + ". Folder trees are preserved. If the names of two inputs differ only in the suffix, the outputs keep it."
         " Only earlier outputs are replaced.",
     )
-    parser.add_argument("--model", help=f"a built-in model, or the folder of a run or model (default: {model})")
+    parser.add_argument(
+        "--model", help=f"a built-in model, the folder of a run or model, or hf://OWNER/NAME (default: {model})"
+    )
     parser.add_argument("--force", action="store_true", help="rewrite up-to-date outputs and overwrite existing files")
     parser.add_argument("-j", "--workers", type=positive, help="processes, each with one thread (default: 1)")
     parser.add_argument(
