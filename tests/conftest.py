@@ -15,7 +15,9 @@ import torch
 
 from codec.model.codec import Codec
 from codec.pretrained.checkpoint import load_codec
+from codec.pretrained.export import GraphOptions, export_model
 from codec.runtime import signals
+from codec.runtime.file_lock import Lock
 from data_prep.options import PrepareOptions
 from data_prep.prepare import prepare
 from data_prep.synthetic_corpus import synthesise_corpus
@@ -49,6 +51,20 @@ def interruptible() -> Iterator[None]:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a :func:`tiny_model`. Do not write to it."""
     return tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def exported_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny model with all graphs, exported once for all processes of the tests. Do not write to it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exported_model"
+    with Lock(folder.with_suffix(".lock")).held():
+        if not folder.exists():
+            made = tmp_path_factory.mktemp("exported")
+            tiny_model(made / "model", "--codec.quantizer.frame_weights=learned")
+            export_model(made / "model", made / "out", GraphOptions(dtypes=("float16", "int8"), single_frames=True))
+            (made / "out").rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

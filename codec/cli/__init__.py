@@ -21,6 +21,7 @@ from codec.cli import (
     info,
     listen,
     models,
+    page,
     prepare,
     quickstart,
     recipes,
@@ -41,7 +42,7 @@ from codec.runtime.messages import set_quiet
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "build_parser", "main"]
 
 COMMANDS = (
-    *(quickstart, prepare, recipes, train, health, encode, decode, info, tag, tokens, models, export),
+    *(quickstart, prepare, recipes, train, health, encode, decode, info, tag, tokens, models, export, page),
     *(evaluate, report, listen, speed, compare, search),
 )
 """In the order of ``codec --help``."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from codec.model.codec import Codec
 
 ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
+CONSTANTS, TABLES = "constants.json", "tables.safetensors"
+"""What programs without Python need beside the graphs, see :mod:`codec.pretrained.onnx_constants`."""
 
 
 def decoder_graph(dtype: str) -> str:

@@ -16,8 +16,7 @@ from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.model.torch_backend import TensorStep
 from codec.pretrained.checkpoint import fingerprint
-
-CONSTANTS, TABLES = "constants.json", "tables.safetensors"
+from codec.pretrained.onnx_backend import CONSTANTS, TABLES
 
 
 def write_constants(codec: Codec, folder: Path, steps: Mapping[str, TensorStep]) -> None:

@@ -257,13 +257,24 @@ class ModelFinder:
         """
         with self._lock:
             if fingerprint not in self._found:
-                self._found[fingerprint] = self._find(fingerprint)
+                self._found[fingerprint] = self.find(fingerprint)
             place = self._found[fingerprint]
             if place is not None and place not in self._loaded:
                 self._loaded[place] = _load(place, self._device, self._dtype)
             return None if place is None else self._loaded[place]
 
-    def _find(self, fingerprint: str) -> Path | None:
+    def find(self, fingerprint: str) -> Path | None:
+        """Find the folder of the model that decodes files with this fingerprint, without loading it.
+
+        Args:
+            fingerprint: as for a call
+
+        Returns:
+            The folder, or None if there is no such model.
+
+        Raises:
+            UserError: a model is damaged.
+        """
         decodes_it = None
         for place in chain(self._others, (folder for _, folder in iterate_models())):
             own, *others = read_fingerprints(place)

@@ -27,15 +27,13 @@ from codec.pretrained import onnx_backend
 from codec.pretrained.export import GraphOptions, export_model
 from codec.pretrained.loaded_model import LoadedModel
 from codec.pretrained.model_folder import CONFIG
-from codec.pretrained.onnx_backend import DECODER, ENCODER, decoder_graph, frame_graph, with_graphs
-from codec.pretrained.onnx_constants import CONSTANTS, TABLES
+from codec.pretrained.onnx_backend import CONSTANTS, DECODER, ENCODER, TABLES, decoder_graph, frame_graph, with_graphs
 from codec.pretrained.registry import load_model
 from tests.helpers.tiny import tiny_model
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 KINDS = {
     "rvq": (),
-    "learned": ("--codec.quantizer.frame_weights=learned",),
     "fsq": ("--codec.quantizer.kind=fsq",),
 }
 
@@ -45,6 +43,8 @@ KINDS = {
 )
 def exported(request, tmp_path_factory):
     """The folder of a model with graphs."""
+    if request.param == "learned":
+        return request.getfixturevalue("exported_model")
     folder = tmp_path_factory.mktemp("exported")
     tiny_model(folder / "model", *KINDS[request.param])
     export_model(folder / "model", folder / "out", GraphOptions(dtypes=("float16", "int8"), single_frames=True))
