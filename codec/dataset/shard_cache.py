@@ -14,6 +14,7 @@ from pathlib import Path
 from codec.errors import UserError
 from codec.runtime.atomic_files import remove_abandoned_parts, temporary_path
 from codec.runtime.file_lock import Lock
+from codec.runtime.user_cache import cache_folder
 
 FOLDER_VARIABLE = "LATHE_CACHE"
 """Environment variable with the folder of the cache."""
@@ -44,8 +45,7 @@ def default_cache() -> "ShardCache":
         limit = 0.0
     if not 0 < limit < float("inf"):
         raise UserError(f"the environment variable {LIMIT_VARIABLE} must be a number of GB above 0, not {text[:40]!r}")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return ShardCache(Path(os.environ.get(FOLDER_VARIABLE) or Path(base) / "lathe"), round(limit * 1e9))
+    return ShardCache(Path(os.environ.get(FOLDER_VARIABLE) or cache_folder()), round(limit * 1e9))
 
 
 class ShardCache:
