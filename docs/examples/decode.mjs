@@ -39,7 +39,7 @@ function block({ values, codebooks, frames }, first, stop, all) {
 
 /** Decode codes to samples, block by block; the state of one block is an input of the next. */
 async function decode(graph, constants, codes) {
-  const session = await ort.InferenceSession.create(graph);
+  const session = await ort.InferenceSession.create(readFileSync(graph));
   const states = constants.states["decoder.onnx"];
   let state = Object.fromEntries(
     states.map(({ shape }, number) => [
