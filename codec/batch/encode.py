@@ -15,7 +15,7 @@ from codec.batch.progress import expected_seconds
 from codec.batch.report import BatchReport, Skipped
 from codec.batch.runner import run_batch
 from codec.batch.task import BatchTask
-from codec.bitstream.framing import packet_frames, short_frames
+from codec.bitstream.framing import short_frames
 from codec.bitstream.header import Header, is_fingerprint_of
 from codec.bitstream.pictures import fit_pictures
 from codec.bitstream.reader import PacketReader, peek_header, read_nac_header
@@ -105,7 +105,7 @@ class _EncodeTask(BatchTask[_EncodeJob]):
             self.options.tags.items() <= tags.items()
             and is_fingerprint_of(head.fingerprint, [self.model.fingerprint])
             and (head.codebooks, head.target_bps) == (wanted, self.options.target_bps)
-            and _has_packets(head, packet_frames(self.model.frame_rate_hz, self.options.packet_s))
+            and _has_packets(head, self.options.packet_frames(self.model.frame_rate_hz))
             and pictures
             and _may_be_of(head, job.audio.get(), self.options.salvage)
         )

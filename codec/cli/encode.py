@@ -101,7 +101,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
             join_tags(arguments.tag),
             not arguments.no_pictures,
             arguments.salvage,
-            **({} if arguments.packet_s is None else {"packet_s": arguments.packet_s}),
+            packet_s=arguments.packet_s,
         ),
         options,
         lists=arguments.list,

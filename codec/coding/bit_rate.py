@@ -72,7 +72,7 @@ def check_options(model: LoadedModel, options: CodingOptions) -> None:
     Raises:
         UserError: more codebooks than the model has, or none, or packets of more frames than a file can hold.
     """
-    if round(options.packet_s * model.frame_rate_hz) > MAX_PACKET_FRAMES:
+    if options.packet_s is not None and round(options.packet_s * model.frame_rate_hz) > MAX_PACKET_FRAMES:
         most_s = MAX_PACKET_FRAMES / model.frame_rate_hz
         raise UserError(f"packets of this model last at most {most_s:g} s, not {options.packet_s:g} s")
     if options.codebooks is not None and not 1 <= options.codebooks <= model.n_codebooks:
@@ -171,7 +171,7 @@ def new_header(
         latent_hop=model.config.latent_hop,
         codebooks=most if live and by_rate else choose_codebooks(model, channels, options),
         bits_per_code=model.config.bits_per_code,
-        packet_frames=1 if live else packet_frames(model.frame_rate_hz, options.packet_s),
+        packet_frames=1 if live else options.packet_frames(model.frame_rate_hz),
         live=live,
         variable=by_rate and (live or model.has_variable_rate),
         target_bps=options.target_bps,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from codec.bitstream.framing import PACKET_S
+from codec.bitstream.framing import PACKET_S, packet_frames
 from codec.errors import UserError
 
 SALVAGED = "salvaged"
@@ -32,15 +32,26 @@ class CodingOptions:
     salvage: bool = False
     """Whether a truncated or damaged source is encoded up to the damage, which the tag :data:`SALVAGED` then states;
     otherwise it is an error."""
-    packet_s: float = PACKET_S
-    """Duration of the packets of a file in seconds, up to 255 frames of the model. Longer ones take fewer bits, and
-    more is lost with one. Live streams have a packet for each frame."""
+    packet_s: float | None = None
+    """Duration of the packets of a file in seconds, up to 255 frames of the model (default: 2 s, or 255 frames). Longer
+    ones take fewer bits, and more is lost with one. Live streams have a packet for each frame."""
 
     def __post_init__(self) -> None:
         if self.kbps is not None and not 0 < self.kbps < 4e6:
             raise UserError(f"the bit rate must be above 0 kbps and below 4,000,000, not {self.kbps}")
-        if not self.packet_s > 0:
+        if self.packet_s is not None and not self.packet_s > 0:
             raise UserError(f"the duration of a packet must be above 0 s, not {self.packet_s:g}")
+
+    def packet_frames(self, frame_rate_hz: float) -> int:
+        """Return the number of latent frames in a packet.
+
+        Args:
+            frame_rate_hz: latent frames per second
+
+        Returns:
+            Frames, from 1 to 255.
+        """
+        return packet_frames(frame_rate_hz, PACKET_S if self.packet_s is None else self.packet_s)
 
     @property
     def target_bps(self) -> int:

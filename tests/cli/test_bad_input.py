@@ -65,7 +65,6 @@ CODE = "--out out --model model"
         ("encode good.wav --out out --model cut_model", "cut_model: "),
         ("encode good.wav --out out --model mixed_model", "mixed_model: "),
         (f"encode good.wav {CODE} --kbps 0", r"\b0\b"),
-        (f"encode good.wav {CODE} --kbps 3 --codebooks 3", "--codebooks: .*--kbps"),
         (f"encode good.wav {CODE} --codebooks 200", "1 to 3.*200"),
         (f"encode good.wav {CODE} --threads 0", "--threads: "),
         ("encode good.wav --out good.wav/out --model model", "good.wav/out: "),

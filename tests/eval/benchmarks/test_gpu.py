@@ -125,10 +125,10 @@ def test_the_bundle_holds_audio_of_many_speakers_and_keeps_its_size(tmp_path, pr
 IMPORTS = """
 import builtins
 original, found = builtins.__import__, set()
-def watched(name, globals=None, *given):
+def watched(name, globals=None, *given, **named):
     if (globals or {}).get("__name__", "").split(".")[0] in ("codec", "eval", "data_prep"):
         found.add(name.split(".")[0])
-    return original(name, globals, *given)
+    return original(name, globals, *given, **named)
 builtins.__import__ = watched
 import eval.benchmarks.gpu, data_prep.prepare
 print(*found)

@@ -203,14 +203,6 @@ def test_clips_under_three_seconds_are_too_short(name):
     assert metric("mel").score(wave, noisy(wave, 0.01), RATE).value > 0
 
 
-def test_only_the_first_thirty_seconds_are_judged():
-    wave = np.tile(voice(1.0), 31)
-    decoded = noisy(wave, 0.01)
-    other_end = decoded.copy()
-    other_end[:, 30 * RATE :] = 0
-    assert metric("mel").score(wave, decoded, RATE) == metric("mel").score(wave, other_end, RATE)
-
-
 def test_mostly_silent_speech_fails_stoi_rather_than_scoring_1e_5():
     wave = np.zeros((1, 4 * RATE), np.float32)
     wave[:, :4000] = voice(0.25)
