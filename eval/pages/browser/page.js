@@ -55,13 +55,15 @@ class Card {
     const { name, facts, position, download } = this.parts, { header, kbps, tags } = file;
     const seconds = this.playback.duration;
     const parts = [clock(seconds), `${header.sampleRate / 1000} kHz`, { 1: "mono", 2: "stereo" }[header.channels] ?? `${header.channels} channels`];
-    facts.textContent = [...parts, kbit((8 * file.bytes) / 1000 / Math.max(seconds, 0.1)), size(file.bytes)].join(" · ");
+    const whole = (8 * file.bytes) / 1000 / Math.max(seconds, 0.1);
+    facts.textContent = [...parts, kbit(whole), size(file.bytes)].join(" · ");
     if (tags.title) this.parts.title.textContent = [tags.title, tags.artist].filter(Boolean).map((values) => values.join(", ")).join(" – ");
     position.max = seconds;
     download.href = address;
     download.download = name.textContent;
     download.hidden = false;
-    this.#offerRates(kbps, header.codebooks);
+    // those of the first packets, as parts of the rate that stands above
+    this.#offerRates(kbps.map((rate) => (rate * whole) / (kbps.at(-1) || 1)), header.codebooks);
     this.#showDamage(file, seconds);
     position.disabled = false;
     this.say("");
@@ -70,7 +72,8 @@ class Card {
 
   #offerRates(kbps, codebooks) {
     const label = (number) => kbps[number - 1].toFixed(kbps[number - 1] < 10 ? 1 : 0);
-    const numbers = shares(codebooks).filter((number, i, all) => i === 0 || label(number) !== label(all[i - 1]));
+    const numbers = [];  // rates that are nearly the same are offered once
+    for (const number of shares(codebooks)) if (!numbers.length || kbps[number - 1] < 0.9 * kbps[numbers.at(-1) - 1]) numbers.push(number);
     for (const number of numbers) {
       const button = document.createElement("button");
       button.type = "button";
