@@ -22,6 +22,7 @@ from eval.listening.sounds import LOW_ANCHOR, MID_ANCHOR, ORIGINAL
 from eval.metrics.confidence import CONFIDENCE, estimate, holm, reported
 from eval.pages.text_table import Table
 
+_DOWNLOADED = "a file that a listener downloaded"
 SCREENED_RATING, SCREENED_SHARE = 90.0, 0.15
 
 _Content = TypeVar("_Content")
@@ -118,12 +119,15 @@ def read_answers(test: Path, answers: Sequence[Path]) -> ListeningResult:
     key = _read(_Key, test / KEY, "a folder that codec listen wrote")
     found: dict[str, _Answers] = {}
     for path in answers:
-        one = _read(_Answers, path, "a file that a listener downloaded")
+        one = _read(_Answers, path, _DOWNLOADED)
         if one.test != key.test:
             raise UserError(f"{path}: answers of another listening test")
         codes = {code for trial in one.trials for code in (*trial.ratings, *trial.codes)}
         if not codes <= key.stimuli.keys():
             raise UserError(f"{path}: names sounds that are not in {test / KEY}")
+        coded = [[key.stimuli[code].system != ORIGINAL for code in trial.codes] for trial in one.trials]
+        if key.kind == "abx" and any(sum(each) != 1 for each in coded):
+            raise UserError(f"{path}: a trial that does not name one system; give {_DOWNLOADED}")
         if one.listener in found:
             raise UserError(f"{path}: answers of {one.listener} were read before; give each listener's file once")
         found[one.listener] = one

@@ -100,6 +100,12 @@ def test_right_answers_are_tested_against_guessing(report, tmp_path):
     assert heard.high == 100 and heard.low == pytest.approx(100 * 0.025 ** (1 / 16))
     assert guessed.mean == 50
     assert guessed.p == pytest.approx(sum(math.comb(16, k) for k in range(8, 17)) / 2**16)
+    edited = json.loads((tmp_path / "a.json").read_text())
+    edited["trials"][0]["codes"].pop()
+    edited["trials"][1]["codes"].clear()
+    (tmp_path / "a.json").write_text(json.dumps(edited))
+    with pytest.raises(UserError, match=r"a\.json"):
+        read_answers(tmp_path / "test", [tmp_path / "a.json"])
 
 
 def test_a_listener_answers_in_a_browser_without_a_network(report, tmp_path):
