@@ -3,12 +3,9 @@
 ``python docs/gallery.py`` draws the curves of the built-in model from the tables of docs/results/speech_16k_v2.md.
 ``python docs/gallery.py --evaluation RUN/evaluation/report.html --health RUN/health/report.html`` takes pictures of
 pages that ``codec evaluate`` and ``codec health`` wrote from a real run, too, which needs Playwright and Chromium.
-``gallery.json`` says how the pages looked then: a test fails if their templates have changed since.
 """
 
 import argparse
-import hashlib
-import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -20,8 +17,6 @@ from matplotlib.figure import Figure
 DOCS = Path(__file__).resolve().parent
 RESULTS = DOCS / "results" / "speech_16k_v2.md"
 CURVES = DOCS / "curves.svg"
-STATE = DOCS / "gallery.json"
-TEMPLATES = DOCS.parent / "eval" / "pages" / "templates"
 SYSTEMS = {"speech_16k_v2": "#0a7d6c", "Opus": "#c2571a", "EnCodec": "#6a5acd"}
 """Colours, which can be told apart on white and in grey."""
 LABELS = {"EnCodec": "EnCodec 24 kHz (published, other speech)"}
@@ -76,19 +71,6 @@ def draw_curves(points: dict[str, list[Point]], path: Path) -> None:
         figure.savefig(path, format="svg", metadata={"Date": None})
 
 
-def templates_digest() -> str:
-    """Return the SHA-256 of the templates and styles of the pages.
-
-    Returns:
-        Hexadecimal digits.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(TEMPLATES.rglob("*")):
-        if path.is_file():
-            digest.update(path.relative_to(TEMPLATES).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
 def take_picture(page: Path, picture: Path, height: int) -> None:
     """Take a picture of the top of a page, 1,200 pixels wide.
 
@@ -121,13 +103,10 @@ def main(words: Sequence[str] | None = None) -> None:
         parser.add_argument(f"--{name}", type=Path, help=f"page of a real run, for docs/{picture}")
     arguments = parser.parse_args(words)
     draw_curves(read_points(RESULTS.read_text(encoding="utf-8")), CURVES)
-    state = json.loads(STATE.read_text(encoding="utf-8")) if STATE.is_file() else {}
     for name, (picture, height) in PAGES.items():
         page: Path | None = getattr(arguments, name)
         if page:
             take_picture(page, DOCS / picture, height)
-            state[picture] = templates_digest()
-    STATE.write_text(json.dumps(state, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

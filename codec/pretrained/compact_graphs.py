@@ -19,7 +19,7 @@ from codec.errors import UserError
 from codec.pretrained.onnx_backend import DECODER, decoder_graph
 
 if TYPE_CHECKING:
-    from codec.config import CodecConfig
+    from codec.config import CodecConfig, NetworkConfig
 
 _MIN_VALUES = 512
 """Matrices with fewer values stay as they are, as do vectors."""
@@ -41,7 +41,6 @@ def write_compact_decoders(folder: Path, config: CodecConfig, dtypes: Sequence[s
     """
     import onnx
 
-    width, inner = config.decoder.width, config.decoder.expansion * config.decoder.width
     for dtype in dtypes:
         model = onnx.load(folder / DECODER)
         graph, casts = model.graph, []
@@ -52,7 +51,7 @@ def write_compact_decoders(folder: Path, config: CodecConfig, dtypes: Sequence[s
             if values.dtype != np.float32 or values.ndim < 2 or values.size < _MIN_VALUES:
                 kept.append(tensor)
                 continue
-            of_block = tensor.name in matrices and sorted(values.shape) == sorted((width, inner))
+            of_block = tensor.name in matrices and has_shape_of_block(values.shape, config.decoder)
             stored: tuple[npt.NDArray[Any], ...] = (
                 _integers(values) if dtype == "int8" and of_block else (_halves(values),)
             )
@@ -66,6 +65,19 @@ def write_compact_decoders(folder: Path, config: CodecConfig, dtypes: Sequence[s
         graph.node.extend(nodes)
         (folder / decoder_graph(dtype)).write_bytes(model.SerializeToString())
     return [decoder_graph(dtype) for dtype in dtypes]
+
+
+def has_shape_of_block(shape: Sequence[int], network: NetworkConfig) -> bool:
+    """Determine whether a matrix is as large as those of a network's blocks.
+
+    Args:
+        shape: shape of the matrix
+        network: architecture of the network
+
+    Returns:
+        Whether it maps the width of the blocks to that inside of them, or back.
+    """
+    return sorted(shape) == sorted((network.width, network.expansion * network.width))
 
 
 def _halves(values: npt.NDArray[Any]) -> npt.NDArray[np.float16]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codec.pretrained.compact_graphs import has_shape_of_block
+
 if TYPE_CHECKING:
     from codec.config import NetworkConfig
 
@@ -29,11 +31,10 @@ def store_blocks_as_int8(graph: Path, network: NetworkConfig, out: Path) -> None
 
     model = onnx.load(graph)
     shapes = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
-    of_block = sorted((network.width, network.expansion * network.width))
     others = [
         node.name
         for node in model.graph.node
-        if node.op_type == "MatMul" and sorted(shapes.get(node.input[1], ())) != of_block
+        if node.op_type == "MatMul" and not has_shape_of_block(shapes.get(node.input[1], ()), network)
     ]
     quantizer = MatMulNBitsQuantizer(
         model,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from codec import audio
 from codec.audio.waveform import FloatArray
@@ -41,8 +42,8 @@ class FrameTiming:
     """Processor time of each frame in milliseconds."""
     decoded: FloatArray | None = None
     """The waveform."""
-    codes: FloatArray | None = None
-    """What it was decoded from is the codes of :data:`LAYERS`; these are its own."""
+    codes: npt.NDArray[np.int64] | None = None
+    """Its own codes; what is decoded are those of :data:`LAYERS`."""
 
 
 def time_frames(codec: Codec, waveform: FloatArray, rounds: int) -> dict[str, FrameTiming]:
