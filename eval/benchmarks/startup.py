@@ -29,6 +29,11 @@ SHORT_S = 0.5
 NOW = "this version"
 BEFORE = "before"
 
+_PYTHON: dict[str, list[object]] = {
+    "python -c pass": ["-c", "pass"],
+    "import numpy": ["-c", "import numpy"],
+    "import torch": ["-c", "import torch"],
+}
 Versions = Mapping[str, Path]
 """Folder of the repository by name of the version."""
 
@@ -69,7 +74,7 @@ def measure_startup(source: Path, versions: Versions, onnx: Path | None, runs: i
     Args:
         source: a short audio file
         versions: versions of the repository
-        onnx: folder of a model with ONNX graphs, if there is one
+        onnx: folder of a model with ONNX graphs that this version wrote and runs, if there is one
         runs: number of rounds; one more that compiles the modules is not counted
 
     Returns:
@@ -79,27 +84,32 @@ def measure_startup(source: Path, versions: Versions, onnx: Path | None, runs: i
         UserError: a command failed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        nac, wav = Path(folder) / "a.nac", Path(folder) / "a.wav"
-        graphs = ["--model", onnx, "--device", "onnx"] if onnx else []
-        commands: dict[str, list[object]] = {
-            "python -c pass": ["-c", "pass"],
-            "import numpy": ["-c", "import numpy"],
-            "import torch": ["-c", "import torch"],
-            "codec encode": ["-m", "codec", "encode", source, "--out", nac, "--force"],
-            "codec info": ["-m", "codec", "info", nac],
-            "codec decode": ["-m", "codec", "decode", nac, "--out", wav, "--force"],
+        taken = {(name, ""): (words, own_packages.FOLDER) for name, words in _PYTHON.items()}
+        for version, place in versions.items():
+            graphs = onnx if version == NOW else None
+            for name, words in _file_commands(source, Path(folder) / f"{version}.nac", graphs).items():
+                taken[name, version] = words, place
+        order = list(dict.fromkeys(name for name, _ in taken))
+        found: dict[tuple[str, str], list[float]] = {
+            row: [] for row in sorted(taken, key=lambda row: order.index(row[0]))
         }
-        if onnx:
-            commands["codec encode --device onnx"] = [*commands["codec encode"], *graphs]
-            commands["codec decode --device onnx"] = [*commands["codec decode"], *graphs]
-        found: dict[tuple[str, str], list[float]] = {}
         for turn in ProgressBar(range(runs + 1), desc="start", unit="round"):
-            for name, words in commands.items():
-                for version, place in versions.items() if words[0] == "-m" else [("", own_packages.FOLDER)]:
-                    took = cpu_seconds(words, place)
-                    if turn:
-                        found.setdefault((name, version), []).append(took)
+            for row, times in found.items():
+                took = cpu_seconds(*taken[row])
+                if turn:
+                    times.append(took)
     return [Timing(name, version, times) for (name, version), times in found.items()]
+
+
+def _file_commands(source: Path, nac: Path, onnx: Path | None) -> dict[str, list[object]]:
+    """Return commands on one file; each version reads what it has written, since formats have versions, too."""
+    encode: list[object] = ["-m", "codec", "encode", source, "--out", nac, "--force"]
+    decode: list[object] = ["-m", "codec", "decode", nac, "--out", nac.with_suffix(".wav"), "--force"]
+    commands = {"codec encode": encode, "codec info": ["-m", "codec", "info", nac], "codec decode": decode}
+    if onnx:
+        graphs = ["--model", onnx, "--device", "onnx"]
+        commands |= {f"{name} --device onnx": [*commands[name], *graphs] for name in ("codec encode", "codec decode")}
+    return commands
 
 
 def measure_many(source: Path, versions: Versions, count: int, rounds: int) -> list[ManyFiles]:
