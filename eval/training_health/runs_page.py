@@ -93,7 +93,8 @@ def describe_runs(runs: Sequence[ComparedRun], evaluated: EvaluatedTogether | No
         return describe_evaluations(evaluated)
     known = [run for run in runs if run.best_loss is not None]
     if not comparable or len(known) < len(runs):
-        return "The losses of these runs cannot be compared, and they were not evaluated on the same clips."
+        why = "not all have one yet" if comparable else "their data, crops or terms differ"
+        return f"The losses of these runs cannot be compared: {why}. Nor were they evaluated on the same clips."
     best, second = sorted(known, key=lambda run: run.best_loss or 0.0)[:2]
     assert best.best_loss is not None and second.best_loss is not None
     below = 1 - best.best_loss / second.best_loss
