@@ -57,7 +57,7 @@ def test_the_service_encodes_and_decodes_as_the_library_does(model, monkeypatch)
     levels = np.rint(wave * 32768).astype("<i2")
     encoder, decoder = speech.stream_encoder(codebooks=2), speech.stream_decoder()
     samples = levels[None] / np.float32(32768)
-    codes = np.concatenate([encoder.push(samples).numpy(), encoder.flush().numpy()], 2)[0]
+    codes = np.concatenate([encoder.push(samples), encoder.flush()], 2)[0]
     sound = np.concatenate([decoder.push(codes[None]), decoder.flush()], 1)[0]
     with TestClient(runpy.run_path(str(EXAMPLES / "service.py"))["app"]) as client:
         assert client.get("/").json()["fingerprint"] == speech.fingerprint

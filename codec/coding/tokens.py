@@ -109,6 +109,7 @@ def encode_to_tokens(
         codebooks=codebooks,
         bytes_total=0,
         bytes_payload=codes.nbytes,
+        tokens=channels * codebooks * frames,
         pictures=source.pictures,
         pictures_left_out=source.pictures,
     )
