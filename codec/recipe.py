@@ -1,13 +1,14 @@
 """Recipes: YAML files that are found by name or path, checked, and changed by overrides of the command line."""
 
 import difflib
+import functools
 import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
@@ -16,6 +17,9 @@ from codec.config.ranges import shorten
 from codec.errors import UserError
 from codec.runtime import own_packages
 from codec.runtime.atomic_files import write_text
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
 
 SettingsT = TypeVar("SettingsT")
 
@@ -142,16 +146,18 @@ def read_settings(path: Path, defaults: SettingsT, overrides: Sequence[str] = ()
 
 
 def _parse_settings(given: dict[str, Any], path: Path, defaults: SettingsT, overrides: Sequence[str]) -> SettingsT:
-    from jsonargparse import ArgumentError, ArgumentParser
+    from jsonargparse import ArgumentError
 
-    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("--recipe", type=type(defaults))
+    kind: type = type(defaults)
+    parser = _parser_of(kind)
     _check_names(given, defaults, str(path))
     overrides = _with_plain_integers(overrides, defaults)
     _check_overrides(overrides, defaults)
     prefixed = [f"--recipe.{word[2:]}" if word.startswith("--") else word for word in overrides]
     try:
-        parsed = parser.parse_args(prefixed, namespace=parser.parse_object({"recipe": given}))
+        parsed = parser.parse_object({"recipe": given})
+        if prefixed:
+            parsed = parser.parse_args(prefixed, namespace=parsed)
         recipe = parser.instantiate(parsed).recipe
     except (ArgumentError, ValueError, OverflowError, RecursionError) as error:
         reason = _short(str(error).replace("recipe.", ""))
@@ -159,6 +165,16 @@ def _parse_settings(given: dict[str, Any], path: Path, defaults: SettingsT, over
         raise UserError(f"{where}: {reason}") from error
     assert isinstance(recipe, type(defaults))
     return recipe
+
+
+@functools.cache
+def _parser_of(kind: type) -> "ArgumentParser":
+    """Make the parser of the settings in a dataclass, which takes longer than to use it."""
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("--recipe", type=kind)
+    return parser
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

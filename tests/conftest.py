@@ -1,6 +1,7 @@
 """What the tests share: one thread, so that results do not depend on the machine, and a small corpus, prepared once;
 and their order."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -34,6 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that processes that are dealt whole files end at about the same time."""
     places = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path.relative_to(HERE).parts[0], len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """Keep what has been imported and collected out of the search for garbage, which would visit it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -85,3 +92,24 @@ def prepared(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
     prepare([corpus], folder, PrepareOptions(sample_rate=16000, workers=1))
     return folder
+
+
+@pytest.fixture(scope="session")
+def measured_mb() -> list[float]:
+    """What :func:`memory_measured_once` has measured."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def memory_measured_once(measured_mb: list[float]) -> Iterator[None]:
+    """The memory of coding is measured in the first evaluation alone: the process for it takes longer than the rest."""
+    from eval.benchmarks.memory import coding_peak_mb
+
+    def measure(*given: object) -> float:
+        if not measured_mb:
+            measured_mb.append(coding_peak_mb(*given))  # type: ignore[arg-type]
+        return measured_mb[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eval.evaluation.summary.coding_peak_mb", measure)
+        yield

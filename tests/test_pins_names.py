@@ -15,6 +15,8 @@ from data_prep.synthetic_corpus import synthesise_corpus
 from tests.helpers.pinning import PINS, files, keys, lost, printed, ran, store, stored
 from tests.helpers.tiny import TINY
 
+pytestmark = pytest.mark.usefixtures("memory_measured_once")
+
 NAMES, OPTIONS, SETTINGS = "names.json", "options.json", "settings.json"
 TINY_SETTINGS = {name[2:]: yaml.safe_load(value) for name, value in (word.split("=") for word in TINY)}
 PLAN = {"title": "Pinned", "recipe": "quickstart", "settings": TINY_SETTINGS, "clips": 2}

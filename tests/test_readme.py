@@ -43,6 +43,7 @@ def test_commands_that_are_shown_exist(document):
         assert arguments.command == words[0] and (not rest or words[0] == "train")
 
 
+@pytest.mark.usefixtures("memory_measured_once")
 def test_the_commands_of_the_tutorial_lead_from_audio_to_an_evaluated_codec(corpus, tmp_path, monkeypatch, capsys):
     tutorial = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
     shutil.copytree(corpus, tmp_path / "audio")

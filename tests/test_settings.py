@@ -1,5 +1,6 @@
 """Each setting of a recipe has a type and a range; other values are refused with one line that names the setting."""
 
+import itertools
 import math
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -124,10 +125,18 @@ def test_a_configuration_from_json_is_checked_like_a_recipe():
 
 
 def test_each_setting_can_be_written_and_read_again(tmp_path):
+    """In files with one setting of each section, so that the others of the section have their defaults."""
+    written: dict[str, list[tuple[str, Any]]] = {}
     for name, value in settings_of(Recipe()):
-        tree: Any = list(value) if isinstance(value, tuple) else value
-        for part in reversed(name.split(".")):
-            tree = {part: tree}
-        path = Path(tmp_path / "recipe.yaml")
+        section, _, own = name.rpartition(".")
+        written.setdefault(section, []).append((own, list(value) if isinstance(value, tuple) else value))
+    path = Path(tmp_path / "recipe.yaml")
+    for settings in itertools.zip_longest(*written.values()):
+        tree: dict[str, Any] = {}
+        for section, (name, value) in ((section, given) for section, given in zip(written, settings) if given):
+            place = tree
+            for part in filter(None, section.split(".")):
+                place = place.setdefault(part, {})
+            place[name] = value
         path.write_text(yaml.safe_dump(tree))
         assert read_recipe(str(path)) == Recipe()

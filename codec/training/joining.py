@@ -1,4 +1,4 @@
-"""Connecting the processes of a training, and ending all of them when one ends."""
+"""Connecting the processes of a training, which must have been started alike, and ending all when one ends."""
 
 import contextlib
 import io
@@ -77,6 +77,24 @@ def joined_processes() -> Iterator[Processes]:
         raise OtherProcessEnded(message, reported=not _is_first(store)) from error
     finally:
         distributed.destroy_process_group()
+
+
+def require_same(processes: Processes, **started_with: object) -> None:
+    """Check that this process was started as the first one was, perhaps on another machine.
+
+    Args:
+        processes: all processes of the training
+        started_with: what must be equal in all of them, by the name that an error has for it
+
+    Raises:
+        UserError: something is not.
+    """
+    for name, own in started_with.items():
+        if own != processes.from_leader(own):
+            raise UserError(
+                f"process {processes.rank} of this training has another {name} than process 0; start all with the same"
+                " command and the same version of Lathe"
+            )
 
 
 def own_device() -> torch.device:

@@ -40,7 +40,7 @@ from codec.training.forecast import choose_validation_interval, forecast
 from codec.training.graceful_interrupt import GracefulInterrupt, Interrupted
 from codec.training.heard_audio_counter import HeardAudioCounter
 from codec.training.initial_state import initialisation_batches, new_module, restore_run, set_first_weights
-from codec.training.joining import joined_processes, own_device
+from codec.training.joining import joined_processes, own_device, require_same
 from codec.training.loggers import check_logger, record_in_logger
 from codec.training.metrics_log import METRICS_FILE, MetricsLog, comparable_curves, read_curves
 from codec.training.module import CodecBuilder
@@ -124,7 +124,7 @@ def train(
     with nullcontext(ONE_PROCESS) if options.alone else joined_processes() as processes:
         _print(quiet, f"reading {data}")
         prepared = CodecData(data, recipe, processes=processes)
-        _require_same(processes, recipe, prepared)
+        require_same(processes, recipe=recipe, data=prepared.fingerprints)
         for crops in prepared.evaluation_crops:
             if note := crops.split.left_out or crops.split.describe_damage():
                 _print(quiet, note)
@@ -371,16 +371,6 @@ def _silence_lightning() -> None:
     """Lightning reports devices and gives advice on loaders; here the recipe decides both."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
-
-
-def _require_same(processes: Processes, recipe: Recipe, data: CodecData) -> None:
-    """Check that this process was started as the first one was, perhaps on another machine."""
-    for name, own in (("recipe", recipe), ("data", data.fingerprints)):
-        if own != processes.from_leader(own):
-            raise UserError(
-                f"process {processes.rank} of this training has another {name} than process 0; start all with the same"
-                " command and the same version of Lathe"
-            )
 
 
 def _find_result(run: Path, recipe: Recipe, data: CodecData) -> TrainingResult | None:

@@ -94,7 +94,7 @@ def busy(request, tmp_path, model, interruptible):
     [
         pytest.param("-j 1", signal.SIGTERM, os.kill, marks=pytest.mark.long),
         ("-j 2", signal.SIGTERM, os.kill),
-        ("-j 2", signal.SIGINT, os.killpg),
+        pytest.param("-j 2", signal.SIGINT, os.killpg, marks=pytest.mark.long),  # again and again: test_signals.py
         pytest.param("--batch 3", signal.SIGTERM, os.kill, marks=pytest.mark.long),
         ("--batch 2", signal.SIGINT, os.killpg),
     ],

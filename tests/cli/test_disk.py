@@ -71,6 +71,7 @@ def test_encode_and_decode_on_a_full_disk_leave_nothing_half_written(codec, plac
     assert codec("decode", tmp_path / "nac", "--out", tmp_path / "wav", *model).status == 0
 
 
+@pytest.mark.usefixtures("memory_measured_once")
 def test_evaluate_on_a_full_disk_keeps_the_ledger_whole(codec, place, prepared, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(prepared, data)

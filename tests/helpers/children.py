@@ -14,14 +14,7 @@ LIMIT_S = 600.0
 """What is not done by then hangs."""
 
 CONTEXT = multiprocessing.get_context("forkserver")
-PRELOADED = [
-    "tests.conftest",
-    "codec.training.trainer",
-    "eval.search.run",
-    "librosa.filters",
-    "torch.utils.tensorboard",
-]
-CONTEXT.set_forkserver_preload(PRELOADED)
+CONTEXT.set_forkserver_preload(["tests.helpers.preloaded"])
 
 
 @contextmanager

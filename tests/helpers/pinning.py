@@ -52,7 +52,9 @@ def ran(*words: object) -> str:
 
 def printed(*words: object) -> Any:
     """Run a command that must succeed, and return the JSON that it prints."""
-    return json.loads(ran(*words, "--json"))
+    out = ran(*words, "--json")
+    assert out.startswith(("{", "[")), words
+    return json.loads(out)
 
 
 def losses(run: Path, terms: set[str]) -> list[list[str]]:

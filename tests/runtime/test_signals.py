@@ -71,8 +71,10 @@ def test_ctrl_c_again_and_again_is_one_line_and_leaves_nothing(long_files, model
     words = ["-m", "codec", "encode", long_files / "in", "--out", long_files / "out", "--model", model, workers]
     with command(*words) as process:
         wait_until(lambda: is_encoding(long_files, process))
+        workers = children_of(process)
         send_until_it_ends(process, signal.SIGINT)
         _, complaints = process.communicate(timeout=60)
+    wait_until(lambda: not any(running(worker) for worker in workers))
     assert process.returncode == INTERRUPTED and "Traceback" not in complaints and "Exception" not in complaints
     assert complaints.count("codec: error: ") == 1
     assert not list(long_files.glob("out/.*.part")) and not list(long_files.glob("out/*.nac"))
@@ -97,11 +99,15 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
     (tmp_path / "work.py").write_text(MAPPING)
     with command(tmp_path / "work.py") as process:
         assert process.stdout is not None and int(process.stdout.readline()) == process.pid
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        children = children_of(process)
         assert len(children) >= 3  # two workers, and what tracks their resources
         process.kill()
         process.wait()
         wait_until(lambda: not any(running(child) for child in children))
+
+
+def children_of(process: subprocess.Popen[str]) -> list[str]:
+    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
 
 
 def running(process: str) -> bool:

@@ -52,7 +52,7 @@ def test_overfitted_and_underfitted_runs_are_recognised(tmp_path):
         pack_clips(tmp_path / data, "train", voices(training))
         pack_clips(tmp_path / data, "val", voices(clips[half:]))
 
-    overfitted = train_and_diagnose(tmp_path / "three", tmp_path / "overfitted", 400, 10)
+    overfitted = train_and_diagnose(tmp_path / "three", tmp_path / "overfitted", 160, 8)
     assert overfitted.verdict == "overfitted", overfitted
 
     starved = train_and_diagnose(tmp_path / "many", tmp_path / "starved", 40, 8, "--optim.lr=1e-5")

@@ -53,9 +53,9 @@ def alone(*arguments) -> int:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory, prepared):
-    """A folder with a recipe of 20 steps, and two runs of it: by one process, ``one``, and by two, ``two``."""
+    """A folder with a recipe of 12 steps, and two runs of it: by one process, ``one``, and by two, ``two``."""
     folder = tmp_path_factory.mktemp("pair")
-    recipe = tiny_recipe(*SETTINGS, "--train.steps=20", "--train.validate_every=8")
+    recipe = tiny_recipe(*SETTINGS, "--train.validate_every=5")
     write_recipe(folder / "recipe.yaml", recipe)
     assert alone(folder / "recipe.yaml", prepared, folder / "one") == 0
     assert process_groups.together(2, process_groups.train, folder / "recipe.yaml", prepared, folder / "two") == [0, 0]
@@ -64,8 +64,8 @@ def pair(tmp_path_factory, prepared):
 
 def test_two_processes_train_like_one(pair):
     one, two = values(pair / "one"), values(pair / "two")
-    assert one.keys() == two.keys() and ("20", "val", "total") in one
-    assert sum(term == "l1" for _, _, term in one) == 20 + 2 * 3
+    assert one.keys() == two.keys() and ("12", "val", "total") in one
+    assert sum(term == "l1" for _, _, term in one) == 12 + 2 * 3
     losses = [key for key in one if key[2] not in SHARED]
     assert largest_difference(one, two, losses) < 1e-5
     heard = [
