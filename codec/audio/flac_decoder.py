@@ -93,9 +93,12 @@ class FlacDecoder:
                     shape.samples += block.shape[1]
                     done += block.shape[1]
                     yield block
-            except AudioDamage:
-                yield from self._before_damage(done)
-                raise
+            except AudioDamage as error:
+                for block in self._before_damage(done):
+                    shape.samples += block.shape[1]
+                    yield block
+                reached = shape.samples / decoder.stream_info.sample_rate
+                raise AudioDamage(f"damaged after {reached:.2f} s ({error})") from error
 
     def _before_damage(self, done: int) -> Iterator[FloatArray]:
         """Yield the samples of the part from ``done`` on that are intact, which libsndfile was reading."""

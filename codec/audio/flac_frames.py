@@ -1,6 +1,9 @@
 """FLAC headers (RFC 9639), and a check that a file ends at the length in its header: libFLAC stops there."""
 
+import mmap
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from codec.audio.chunks import read_at
@@ -67,19 +70,51 @@ def ends_at_stated_length(file: BinaryIO, start: int, end: int) -> bool:
     return max(ends, default=0) == total
 
 
+@dataclass(frozen=True)
+class FrameHead:
+    """The header of a frame, with an intact checksum."""
+
+    place: int
+    """Its first byte."""
+    first: int
+    """Number of the frame's first sample."""
+    samples: int
+    """Samples per channel in the frame."""
+    numbered: bool
+    """Whether the header has the number of the sample, not that of a frame of constant size."""
+
+
+def find_frame_heads(data: bytes | mmap.mmap, start: int, end: int) -> Iterator[FrameHead]:
+    """Find the headers of frames.
+
+    Args:
+        data: a FLAC file
+        start: its first byte
+        end: byte after the last one
+
+    Yields:
+        Each place that looks like a header and has its checksum, in the order of the file.
+    """
+    block_frames = int.from_bytes(data[start + 10 : start + 12], "big")
+    for found in _SYNC.finditer(data, start, end):
+        if head := _frame_head(data[found.start() : found.start() + 16], found.start(), block_frames):
+            yield head
+
+
 def _frame_ends(data: bytes, block_frames: int) -> list[int]:
     """Return the position in samples at the end of each frame whose header is in ``data``."""
-    return [end for found in _SYNC.finditer(data) if (end := _frame_end(data[found.start() :][:16], block_frames))]
+    heads = (_frame_head(data[found.start() :][:16], 0, block_frames) for found in _SYNC.finditer(data))
+    return [head.first + head.samples for head in heads if head]
 
 
-def _frame_end(head: bytes, block_frames: int) -> int:
-    """Return the position in samples at the end of the frame that begins with ``head``, 0 if none does."""
+def _frame_head(head: bytes, place: int, block_frames: int) -> FrameHead | None:
+    """Parse the header at the start of ``head``; None if there is none."""
     if len(head) < 6:
-        return 0
+        return None
     size_code, rate_code = head[2] >> 4, head[2] & 15
     width = 8 - (head[4] ^ 0xFF).bit_length()  # leading ones, as in UTF-8
     if size_code == 0 or rate_code == 15 or width in (1, 8) or head[3] & 1:
-        return 0
+        return None
     number, at = head[4] & (0x7F >> width), 5
     for byte in head[5 : 4 + max(1, width)]:
         number, at = number << 6 | byte & 0x3F, at + 1
@@ -90,5 +125,6 @@ def _frame_end(head: bytes, block_frames: int) -> int:
     for byte in head[:at]:
         crc = _CRC8[crc ^ byte]
     if at >= len(head) or crc != head[at]:
-        return 0
-    return number + samples if head[1] & 1 else number * block_frames + samples
+        return None
+    numbered = bool(head[1] & 1)
+    return FrameHead(place, number if numbered else number * block_frames, samples, numbered)

@@ -38,7 +38,7 @@ def libsndfile_reason(error: Exception) -> str:
         The reason in one line, without the path; the number of an error for which libsndfile has no text.
     """
     if isinstance(error, soundfile.LibsndfileError):
-        text = error.error_string.strip().rstrip(".")
+        text = error.error_string.removeprefix("Error : ").strip().rstrip(".")
         return text if text and "No Error" not in text else f"libsndfile error {error.code}"
     return " ".join(str(error).split()) or type(error).__name__
 
@@ -92,7 +92,7 @@ class LibsndfileDecoder:
             try:
                 block = self._file.read(wanted, out=buffer[:wanted])
             except (soundfile.LibsndfileError, OSError, ValueError, MemoryError) as error:
-                raise AudioDamage(f"after {done / self._file.samplerate:.2f} s ({libsndfile_reason(error)})") from error
+                raise AudioDamage(f"{libsndfile_reason(error)} after {done / self._file.samplerate:.2f} s") from error
             if len(block) == 0:
                 break
             done += len(block)

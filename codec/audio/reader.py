@@ -64,10 +64,16 @@ class AudioInfo:
         """
         return read_pictures(self.path) if self.pictures else []
 
-    def salvaged_blocks(self, block_frames: int = _BLOCK_FRAMES) -> Iterator[FloatArray]:
-        """Read the samples of a truncated or damaged file up to the damage, which is no error unless there are none.
+    def salvaged_blocks(
+        self, lost: list[tuple[int, int]] | None = None, block_frames: int = _BLOCK_FRAMES
+    ) -> Iterator[FloatArray]:
+        """Read what a truncated or damaged file still has, which is no error unless that is nothing.
+
+        What follows damage is read in FLAC files, whose frames are numbered; other files are read up to the damage.
 
         Args:
+            lost: receives the first sample and the one after the last of each lost span. Silence stands for it, except
+                for one at the end.
             block_frames: samples per channel in a block
 
         Yields:
@@ -76,14 +82,40 @@ class AudioInfo:
         Raises:
             AudioError: as :func:`blocks`, for anything else.
         """
-        some = False
+        at, lost = 0, [] if lost is None else lost
         try:
             for block in self.blocks(block_frames):
-                some = True
+                at += block.shape[1]
                 yield block
+            return
         except AudioError as error:
-            if not (some and error.is_damage):
+            if not error.is_damage:
                 raise
+            damage = error
+        resumed = False
+        for first, block in self._behind_damage(at):
+            resumed = True
+            if first > at:
+                lost.append((at, first))
+            for start in range(at, first, block_frames):
+                yield np.zeros((self.channels, min(block_frames, first - start)), np.float32)
+            at = first + block.shape[1]
+            yield from _reblocked([block], block_frames)
+        if not at:
+            raise damage
+        if not (resumed and at == self.frames):
+            lost.append((at, max(at, self.frames or 0)))
+
+    def _behind_damage(self, first: int) -> Iterator[tuple[int, FloatArray]]:
+        """Yield what is intact from a sample on, with the number of its first sample."""
+        with self.path.open("rb") as file:
+            file_format = detect_format(file, self.path.stat().st_size)
+        if isinstance(file_format, FileFormat) and file_format.back_end == "FLAC":
+            from codec.audio.flac_salvage import intact_frames
+
+            for number, block in intact_frames(self.path, file_format.start, file_format.end, first):
+                if self.frames is None or number + block.shape[1] <= self.frames:
+                    yield number, block
 
     def blocks(self, block_frames: int = _BLOCK_FRAMES) -> Iterable[FloatArray]:
         """Return the samples of the file in blocks, none for an empty file whose header is correct.

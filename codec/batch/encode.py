@@ -20,9 +20,10 @@ from codec.bitstream.header import Header, is_fingerprint_of
 from codec.bitstream.pictures import fit_pictures
 from codec.bitstream.reader import PacketReader, peek_header, read_nac_header
 from codec.coding.bit_rate import check_options, choose_codebooks, describe_unreachable_rate
-from codec.coding.files import encode_file, salvage_loss
-from codec.coding.options import SALVAGED, CodingOptions
+from codec.coding.files import encode_file
+from codec.coding.options import CodingOptions
 from codec.coding.report import FileReport, Progress
+from codec.coding.salvage import SALVAGED, parse_losses
 from codec.errors import UserError
 from codec.runtime.read_once import ReadOnce
 
@@ -111,8 +112,10 @@ class _EncodeTask(BatchTask[_EncodeJob]):
         )
         if not same:
             return []
-        lost = salvage_loss(job.audio.get(), head.seconds) if SALVAGED in tags else ()
-        return [Skipped(job.source, lost, head.seconds if lost else None)]
+        if SALVAGED not in tags:
+            return [Skipped(job.source)]
+        losses = parse_losses(tags[SALVAGED], job.audio.get())
+        return [Skipped(job.source, losses.spans, losses.cut_off)]
 
     def _pictures(self, job: _EncodeJob) -> bool:
         """Return whether the source has pictures that fit."""
@@ -143,7 +146,7 @@ class _EncodeTask(BatchTask[_EncodeJob]):
         except audio.AudioError as error:
             if not error.is_damage or self.options.salvage:
                 raise
-            advice = f"{error.reason}; --salvage encodes what is before the damage"
+            advice = f"{error.reason}; --salvage encodes what can be read"
             raise audio.AudioError(error.path, error.kind, advice) from error
 
 
@@ -170,7 +173,7 @@ def has_length(source: audio.AudioInfo, samples: int, salvage: bool = False) -> 
     Args:
         source: description of the file
         samples: expected number per channel
-        salvage: count the samples before damage instead of raising an error
+        salvage: count what :meth:`codec.audio.AudioInfo.salvaged_blocks` gives instead of raising an error
 
     Returns:
         Whether it has this length.

@@ -91,7 +91,10 @@ def unique_jobs(jobs: Iterable[AnyJob]) -> list[AnyJob]:
     for job in jobs:
         other = first.setdefault(job.target, job)
         if other is not job and other.source.resolve() != job.source.resolve():
-            raise UserError(f"{other.source} and {job.source} would both become {job.target}; use two --out")
+            raise UserError(
+                f"{other.source} and {job.source} would both become {job.target}; give the folder that holds both,"
+                " whose tree is preserved, or use two --out"
+            )
     return list(first.values())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from codec.coding import shard_writer, shards
 from codec.coding.bit_rate import check_options
 from codec.coding.options import CodingOptions
 from codec.coding.report import Progress
+from codec.coding.salvage import SALVAGED, parse_losses
 from codec.coding.token_arrays import DTYPE, TokenInfo, read_codes, read_token_info
 from codec.coding.tokens import Tokens, encode_to_tokens, token_settings
 from codec.errors import UserError
@@ -89,6 +90,7 @@ def encode_tokens(
     per_shard: int | None = None,
     manifest: Path | None = None,
     flat: bool = False,
+    salvage: bool = False,
 ) -> BatchReport:
     """Encode audio files into shards ``out/tokens-000000.tar`` and so on.
 
@@ -106,6 +108,7 @@ def encode_tokens(
         per_shard: number of files per shard, in the order of their keys (default: :func:`default_per_shard`)
         manifest: CSV table whose columns become part of the metadata
         flat: whether arrays hold the ids of :mod:`codec.coding.flat_tokens` instead of codes
+        salvage: whether what can be read of damaged sources is encoded
 
     Returns:
         The outcome of each source.
@@ -130,7 +133,7 @@ def encode_tokens(
         others = sorted(set(out.glob(f"tokens-*{shards.SUFFIX}")) - {job.target for job in jobs})
         if others:
             raise UserError(f"{others[0]}: of other files or another --per-shard; delete it or choose another --out")
-        task = _TokenizeTask(model, codebooks or model.n_codebooks, flat, batch.force, batch.concurrent_files)
+        task = _TokenizeTask(model, codebooks or model.n_codebooks, flat, salvage, batch.force, batch.concurrent_files)
         report = run_batch(task, jobs, replace(batch, concurrent_files=1), inputs, out)
         failed = {failure.path for failure in report.failures}
         kept = {job.members for job in jobs if job.source in failed}  # the same call goes on from there
@@ -187,6 +190,7 @@ class _TokenizeTask(BatchTask[_ShardJob]):
     model: LoadedModel
     codebooks: int
     flat: bool
+    salvage: bool
     force: bool
     concurrent_files: int | None
     verb = "tokens of"
@@ -197,8 +201,9 @@ class _TokenizeTask(BatchTask[_ShardJob]):
 
     def find_up_to_date(self, job: _ShardJob) -> list[Skipped]:
         keys = {entry.key for entry in job.entries}
-        complete = self._usable(job, job.target).keys() == _read_samples(job.target).keys() == keys
-        return [Skipped(path) for path in job.sources] if complete else []
+        usable = self._usable(job, job.target)
+        complete = usable.keys() == _read_samples(job.target).keys() == keys
+        return [_skipped(entry, usable[entry.key]) for entry in job.entries] if complete else []
 
     def can_overwrite(self, job: _ShardJob) -> bool:
         samples = _read_samples(job.target).values()
@@ -217,7 +222,7 @@ class _TokenizeTask(BatchTask[_ShardJob]):
         if not any(sample.path == job.members for sample in samples.values()):
             job.members.unlink(missing_ok=True)  # nothing in it is of use
         outcomes: dict[str, FileOutcome] = {
-            entry.key: Skipped(entry.source) for entry in job.entries if entry.key in samples
+            entry.key: _skipped(entry, samples[entry.key]) for entry in job.entries if entry.key in samples
         }
         left = [entry for entry in job.entries if entry.key not in samples]
         ended = run_by_length(
@@ -228,7 +233,7 @@ class _TokenizeTask(BatchTask[_ShardJob]):
                 if isinstance(made, Failure):
                     outcomes[entry.key] = made
                 else:
-                    size = members.append(entry.key, made.codes, asdict(made.info))
+                    size = members.append(entry.key, made.codes, made.metadata)
                     outcomes[entry.key] = replace(made.report, bytes_total=size)
                     samples[entry.key] = members.samples[entry.key]
         self._write(job, samples, checked_ns)
@@ -237,7 +242,14 @@ class _TokenizeTask(BatchTask[_ShardJob]):
     def _encode(self, job: _ShardJob, entry: _TokenEntry, progress: Progress) -> Tokens | Failure:
         def encode() -> Tokens:
             return encode_to_tokens(
-                entry.audio.get(), job.target, self.model, self.codebooks, entry.columns, progress, flat=self.flat
+                entry.audio.get(),
+                job.target,
+                self.model,
+                self.codebooks,
+                entry.columns,
+                progress,
+                flat=self.flat,
+                salvage=self.salvage,
             )
 
         return attempt(entry.source, encode)
@@ -269,8 +281,18 @@ class _TokenizeTask(BatchTask[_ShardJob]):
         settings = token_settings(self.model, self.codebooks, entry.source, entry.columns)
         if {name: metadata.get(name) for name in settings} != settings:
             return False
+        if SALVAGED in metadata and not self.salvage:
+            return False
         info = read_token_info(sample)
         return read_codes(sample, info, self.model).dtype == DTYPE and info.is_flat == self.flat
+
+
+def _skipped(entry: _TokenEntry, sample: shards.Sample) -> Skipped:
+    salvaged = shards.read_metadata(sample).get(SALVAGED)
+    if not salvaged:
+        return Skipped(entry.source)
+    losses = parse_losses(str(salvaged), entry.audio.get())
+    return Skipped(entry.source, losses.spans, losses.cut_off)
 
 
 def _entry_seconds(entry: _TokenEntry) -> float:

@@ -141,9 +141,14 @@ class PacketReader:
         kind = FramingVersion1 if self.header.version == 1 else Framing
         return kind(self._read, self.header.max_payload_bytes(0))
 
-    def _payloads(self, first: int) -> Iterator[tuple[int, bytes | None]]:
-        """Yield the number and payload of each packet from ``first`` on; None for a damaged payload. Ends where the
-        file is truncated.
+    def payloads(self, first: int = 0) -> Iterator[tuple[int, bytes | None]]:
+        """Read the payloads of an archive.
+
+        Args:
+            first: number of the packet to begin with
+
+        Yields:
+            Number and payload of each packet, None for a damaged payload. Ends where a truncated file ends.
         """
         if self.header.short:
             if first < self.header.packets:
@@ -197,7 +202,7 @@ class PacketReader:
             yield from self._live(coder, first)
             return
         head = self.header
-        payloads = self._payloads(first)
+        payloads = self.payloads(first)
         if stop is not None:
             payloads = takewhile(lambda one: one[0] < stop, payloads)
         together = max(1, CODES_AT_ONCE // (head.channels * head.codebooks * head.packet_frames))
@@ -333,7 +338,7 @@ class PacketReader:
         if self.header.live:
             bodies = (body for frames in self._counted_live_frames() for body in frames.bodies)
             return [number for number, body in enumerate(bodies) if body is None]
-        return [number for number, payload in self._payloads(0) if payload is None]
+        return [number for number, payload in self.payloads() if payload is None]
 
 
 def name_source(source: Path | BinaryIO) -> Path:

@@ -157,11 +157,11 @@ def print_note(message: str) -> None:
 
 
 def describe_losses(spans: Sequence[tuple[float, float]], cut_off: float | None) -> str:
-    """Describe the lost parts of a decoded file.
+    """Describe the lost parts of a file.
 
     Args:
         spans: start and end of each lost span, in seconds; the first few are listed
-        cut_off: time in seconds at which a truncated file ends, else None; the loss from there on is not concealed
+        cut_off: time in seconds from which on nothing can be read, else None; this loss is not concealed
 
     Returns:
         Part of a sentence.
@@ -173,8 +173,8 @@ def describe_losses(spans: Sequence[tuple[float, float]], cut_off: float | None)
     parts = [f"damaged; lost and concealed: {listed}{more}"] if concealed else []
     if cut_off is not None:
         until = spans[-1][1] if spans else cut_off
-        rest = f" up to {until:.2f} s" if until > cut_off else ""
-        parts.append(f"truncated at {cut_off:.2f} s; the rest{rest} is missing")
+        rest = f", up to {until:.2f} s," if until > cut_off else ""
+        parts.append(f"nothing after {cut_off:.2f} s can be read; the rest{rest} is missing")
     return "; ".join(parts)
 
 

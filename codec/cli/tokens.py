@@ -56,6 +56,12 @@ def add_parser(command: AddCommand) -> None:
         help="table with a column path; its other columns (group, domain, transcript, …) go into the .json. Without IN"
         " and --list, all files in the table are encoded",
     )
+    parser.add_argument(
+        "--salvage",
+        action="store_true",
+        help="encode what can be read of truncated and damaged files, as codec encode --salvage does; salvaged in their"
+        " .json says what is lost",
+    )
     add_batch_options(parser, "audio files", ENCODING_MODEL)
 
 
@@ -77,5 +83,6 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         per_shard=arguments.per_shard,
         manifest=arguments.manifest,
         flat=arguments.flat,
+        salvage=arguments.salvage,
     )
     return print_batch(batch, arguments.json)

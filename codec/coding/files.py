@@ -21,9 +21,10 @@ from codec.bitstream.tags import fit_tags
 from codec.bitstream.writer import PacketWriter
 from codec.coding.bit_rate import new_header, new_rate_control
 from codec.coding.nac_reader import NacReader
-from codec.coding.options import SALVAGED, CodingOptions, DecodingOptions
+from codec.coding.options import CodingOptions, DecodingOptions
 from codec.coding.pipeline import encode_blocks
 from codec.coding.report import FileMeter, FileReport, Progress
+from codec.coding.salvage import SALVAGED, find_source_losses
 from codec.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,26 +59,14 @@ def encode_file(
     try:
         return _encode(info, info.blocks(), meter, target, model, options)
     except audio.AudioError as error:
-        if not (options.salvage and error.is_damage and meter.samples):
+        if not (options.salvage and error.is_damage):
             raise
-        end = meter.samples / info.sample_rate
-        tags = {**options.tags, SALVAGED: f"up to {end:.2f} s; the source is {error.kind}: {error.reason}"}
+        damage = error
+    losses = find_source_losses(info)
+    options = replace(options, tags={**options.tags, SALVAGED: losses.describe(damage)})
     meter = _source_meter(info, target, model, progress)
-    report = _encode(info, info.salvaged_blocks(), meter, target, model, replace(options, tags=tags))
-    return replace(report, lost=salvage_loss(info, end), cut_off=end)
-
-
-def salvage_loss(info: AudioInfo, end: float) -> tuple[tuple[float, float]]:
-    """Return what is lost of a source that was encoded up to damage.
-
-    Args:
-        info: description of the source
-        end: the damage, in seconds
-
-    Returns:
-        The span from there to the length in its header, if it has one.
-    """
-    return ((end, max(end, info.seconds or 0.0)),)
+    report = _encode(info, info.salvaged_blocks(), meter, target, model, options)
+    return replace(report, lost=losses.spans, cut_off=losses.cut_off)
 
 
 def _source_meter(info: AudioInfo, target: Path, model: LoadedModel, progress: Progress | None) -> FileMeter:

@@ -6,9 +6,6 @@ from dataclasses import dataclass, field
 from codec.bitstream.framing import PACKET_S, packet_frames
 from codec.errors import UserError
 
-SALVAGED = "salvaged"
-"""Tag of a file whose source was damaged: where and how."""
-
 
 @dataclass(frozen=True)
 class CodingOptions:
@@ -30,8 +27,8 @@ class CodingOptions:
     pictures: bool = True
     """Whether the file keeps the pictures of the source."""
     salvage: bool = False
-    """Whether a truncated or damaged source is encoded up to the damage, which the tag :data:`SALVAGED` then states;
-    otherwise it is an error."""
+    """Whether what can be read of a truncated or damaged source is encoded, which the tag ``salvaged`` then states, see
+    :mod:`codec.coding.salvage`; otherwise it is an error."""
     packet_s: float | None = None
     """Duration of the packets of a file in seconds, up to 255 frames of the model (default: 2 s, or 255 frames). Longer
     ones take fewer bits, and more is lost with one. Live streams have a packet for each frame."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES
+from codec.audio.errors import AudioError
+from codec.audio.waveform import MAX_CHANNELS, SAMPLE_RATES, FloatArray
 from codec.bitstream.codes import IntArray
 from codec.coding.flat_tokens import flatten_codes
 from codec.coding.pipeline import encode_blocks
 from codec.coding.report import FileMeter, FileReport, Progress
+from codec.coding.salvage import SALVAGED, find_source_losses
 from codec.coding.shard_writer import ArrayParts
 from codec.coding.token_arrays import DTYPE, TokenInfo
 from codec.errors import UserError
@@ -30,6 +32,13 @@ class Tokens:
     info: TokenInfo
     report: FileReport
     """Report without the size in the shard, which is known only after writing."""
+    salvaged: str = ""
+    """What is lost of a damaged source, see :mod:`codec.coding.salvage`; else empty."""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What is written beside the array."""
+        return asdict(self.info) | ({SALVAGED: self.salvaged} if self.salvaged else {})
 
 
 def token_settings(model: LoadedModel, codebooks: int, source: Path, columns: Mapping[str, str]) -> dict[str, Any]:
@@ -65,6 +74,7 @@ def encode_to_tokens(
     progress: Progress | None = None,
     *,
     flat: bool = False,
+    salvage: bool = False,
 ) -> Tokens:
     """Encode an audio file to an array of codes.
 
@@ -76,6 +86,7 @@ def encode_to_tokens(
         columns: columns of the manifest's row for this file
         progress: called after each block with the seconds of audio that it holds
         flat: whether the array holds the ids of :mod:`codec.coding.flat_tokens` instead of codes
+        salvage: whether what can be read of a damaged source is encoded; otherwise it is an error
 
     Returns:
         Codes, metadata and figures.
@@ -83,13 +94,38 @@ def encode_to_tokens(
     Raises:
         UserError: the file is not readable or damaged, or its sample rate or channels are out of range.
     """
+
+    def encode(blocks: Iterable[FloatArray]) -> Tokens:
+        return _encode(source, blocks, target, model, codebooks, columns, progress, flat)
+
+    try:
+        return encode(source.blocks())
+    except AudioError as error:
+        if not (salvage and error.is_damage):
+            raise
+        damage = error
+    losses = find_source_losses(source)
+    made = encode(source.salvaged_blocks())
+    report = replace(made.report, lost=losses.spans, cut_off=losses.cut_off)
+    return replace(made, report=report, salvaged=losses.describe(damage))
+
+
+def _encode(
+    source: AudioInfo,
+    blocks: Iterable[FloatArray],
+    target: Path,
+    model: LoadedModel,
+    codebooks: int,
+    columns: Mapping[str, str],
+    progress: Progress | None,
+    flat: bool,
+) -> Tokens:
     rate, channels = source.sample_rate, source.channels
     meter = FileMeter(source.path, target, rate, channels, model_rate=model.sample_rate, progress=progress)
     if channels > MAX_CHANNELS or rate not in SAMPLE_RATES:
         raise UserError(f"{source.path}: {channels} channels at {rate} Hz are beyond what can be encoded")
     parts: list[IntArray] = [
-        coded.codes.astype(DTYPE)
-        for coded in encode_blocks(model, meter.measure(source.blocks()), rate, channels, codebooks)
+        coded.codes.astype(DTYPE) for coded in encode_blocks(model, meter.measure(blocks), rate, channels, codebooks)
     ]
     frames = sum(part.shape[-1] for part in parts)
     if flat:
@@ -109,6 +145,7 @@ def encode_to_tokens(
         codebooks=codebooks,
         bytes_total=0,
         bytes_payload=codes.nbytes,
+        tokens=channels * codebooks * frames,
         pictures=source.pictures,
         pictures_left_out=source.pictures,
     )

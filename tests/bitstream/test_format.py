@@ -16,6 +16,7 @@ from codec.bitstream.header import Header, is_fingerprint_of
 from codec.bitstream.header_layout import MAX_HEADER_BYTES, MIN_HEADER_BYTES, header_bytes, parse_header
 from codec.bitstream.live import FixedWidthCoder
 from codec.bitstream.live_writer import LiveWriter
+from codec.bitstream.metadata import replace_metadata
 from codec.bitstream.reader import PacketReader, read_nac_header
 from codec.bitstream.writer import PacketWriter
 from codec.errors import UserError
@@ -29,6 +30,7 @@ from tests.helpers.bitstreams import (
     samples_for,
     write_packets,
 )
+from tests.helpers.old_versions import old_file
 
 VERSION_1 = bytes.fromhex("""
 89 4e 41 43 01 00 34 00 00 11 22 33 44 55 66 77 40 1f 00 00 40 1f 00 00 04 00 00 00 2d 00 00 00
@@ -262,6 +264,32 @@ def test_older_versions_are_read(tmp_path, data):
         with PacketReader(path) as damaged:
             lost = [(one.first, one.frames, one.codes is None) for one in damaged.packets(EXAMPLE_CODER)]
             assert lost == [(0, 12, data is VERSION_1)]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("packets", [0, 1, 16, 17])
+def test_new_tags_make_a_file_of_an_older_version_one_of_the_present_one(tmp_path, version, packets):
+    codes = np.random.default_rng(1).integers(0, 8, (1, 2, 2 * packets))
+    header = Header("0011223344556677", 8000, 1, 8000, 4, 2, 3, 2)
+    samples = max(0, 4 * codes.shape[2] - 1)
+    (tmp_path / "a.nac").write_bytes(old_file(version, header, codes, EXAMPLE_CODER, samples))
+    replace_metadata(tmp_path / "a.nac", {"title": "x"}, ())
+    with PacketWriter(tmp_path / "b.nac", header, EXAMPLE_CODER, {"title": "x"}) as writer:
+        writer.write(codes)
+        writer.finish(samples)
+    assert (tmp_path / "a.nac").read_bytes() == (tmp_path / "b.nac").read_bytes()
+
+
+def test_new_tags_keep_an_old_stream_and_refuse_damage(tmp_path):
+    (tmp_path / "a.nac").write_bytes(VERSION_2_LIVE)
+    replace_metadata(tmp_path / "a.nac", {"title": "x"}, ())
+    reader = read_example(tmp_path / "b.nac", (tmp_path / "a.nac").read_bytes())
+    assert (reader.header.version, reader.tags) == (3, {"title": "x"})
+    damaged = VERSION_1[:-1] + bytes([VERSION_1[-1] ^ 1])
+    (tmp_path / "a.nac").write_bytes(damaged)
+    with pytest.raises(UserError):
+        replace_metadata(tmp_path / "a.nac", {"title": "x"}, ())
+    assert (tmp_path / "a.nac").read_bytes() == damaged
 
 
 class CountedCoder:

@@ -1,6 +1,7 @@
-"""``codec encode --salvage``: truncated and damaged sources up to the damage."""
+"""``--salvage``: what can be read of truncated and damaged sources."""
 
 import json
+import tarfile
 
 import numpy as np
 import soundfile
@@ -11,7 +12,7 @@ from codec.cli import FAILED
 from tests.helpers.audio import noise
 
 
-def test_a_damaged_source_is_refused_or_encoded_up_to_the_damage(codec, place, tmp_path):
+def test_a_damaged_source_is_refused_or_what_can_be_read_is_encoded(codec, place, tmp_path):
     wave = noise(1, 16000 * 6, level=0.2)
     (tmp_path / "in").mkdir()
     for name in ("whole.wav", "cut.wav", "bit.flac"):
@@ -34,11 +35,50 @@ def test_a_damaged_source_is_refused_or_encoded_up_to_the_damage(codec, place, t
         assert ran.status == FAILED and len(ran.complaints) == 3
         assert result["summary"]["damaged"] == 2 and result["summary"]["failed"] == 1
         kept = {one["source"]: one["lost_s"] for one in result["skipped" if again else "done"]}
-        assert kept[str(cut)] and 3.5 < kept[str(bit)][0][0] <= 4 and kept[str(bit)][0][1] == 6
+        assert kept[str(cut)] and len(kept[str(bit)]) == 1
+        start, end = kept[str(bit)][0]
+        assert 3.5 < start <= 4 < end < 4.5  # one frame
         assert len(result["skipped"]) == (3 if again else 1)
     with PacketReader(tmp_path / "out/cut.nac") as reader:
         assert reader.header.samples == 2 * 16000 and reader.tags["salvaged"].startswith("up to 2.00 s; ")
+    with PacketReader(tmp_path / "out/bit.nac") as reader:
+        assert reader.header.samples == 6 * 16000 and reader.tags["salvaged"].startswith("without ")
     with PacketReader(tmp_path / "out/whole.nac") as reader:
         assert "salvaged" not in reader.tags
     assert codec("decode", tmp_path / "out/cut.nac", "--out", tmp_path, "--model", place / "model").status == 0
     assert soundfile.info(tmp_path / "cut.wav").frames == 2 * 16000
+
+
+def test_flac_is_read_behind_damage_at_its_place(tmp_path):
+    wave = noise(2, 16000 * 6, level=0.2)
+    path = tmp_path / "a.flac"
+    audio.write(path, wave, 16000)
+    whole, data = audio.read(path).samples, bytearray(path.read_bytes())
+    for place in (len(data) // 4, len(data) // 2, len(data) * 7 // 8):
+        data[place : place + 40] = bytes(40)
+    path.write_bytes(data[:-50] + b"rest that is no frame")
+    lost = []
+    found = np.concatenate(list(audio.info(path).salvaged_blocks(lost, 1000)), axis=1)
+    assert len(lost) == 4 and lost[-1] == (found.shape[1], whole.shape[1])
+    assert sum(end - start for start, end in lost) <= 4 * 4608
+    for start, end in lost:
+        assert not found[:, start:end].any()
+        found[:, start:end] = whole[:, start : start + found[:, start:end].shape[1]]
+    assert (found == whole[:, : found.shape[1]]).all()
+
+
+def test_tokens_of_a_damaged_source(codec, place, tmp_path):
+    audio.write(tmp_path / "cut.wav", noise(1, 16000 * 3, level=0.2), 16000)
+    data = (tmp_path / "cut.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(data[: 44 + 2 * 16000])
+    words = ["tokens", tmp_path / "cut.wav", "--out", tmp_path / "out", "--model", place / "model", "--json"]
+    assert codec(*words).status == FAILED
+    for again in (False, True):
+        ran = codec(*words, "--salvage")
+        result = json.loads(ran.out)
+        assert ran.status == FAILED and result["summary"]["damaged"] == 1
+        assert result["skipped" if again else "done"][0]["lost_s"] == [[1.0, 1.0]]
+    with tarfile.open(tmp_path / "out/tokens-000000.tar") as shard:
+        metadata = json.load(shard.extractfile("cut.json"))
+    assert metadata["samples"] == 16000 and metadata["salvaged"].startswith("up to 1.00 s; ")
+    assert codec(*words).status == FAILED  # without the option, salvaged tokens do not count
