@@ -29,7 +29,11 @@ def check_waveform(wave: npt.NDArray[Any] | Tensor, sample_rate: int) -> tuple[i
         UserError: the sample rate is out of range.
     """
     check_sample_rate(sample_rate)
-    check_array(wave, "codec.audio.read and codec encode read files")
+    check_array(
+        wave,
+        "codec.audio.read and codec encode read files",
+        "encode the waves of a list one by one, or as a batch with codec.transformers",
+    )
     channels = wave.shape[0] if wave.ndim == 2 else 1
     if wave.ndim not in (1, 2) or not 1 <= channels <= MAX_CHANNELS:
         advice = "; transpose it" if wave.ndim == 2 and wave.shape[1] <= MAX_CHANNELS else ""
@@ -38,17 +42,19 @@ def check_waveform(wave: npt.NDArray[Any] | Tensor, sample_rate: int) -> tuple[i
     return channels, wave.shape[-1]
 
 
-def check_array(values: Any, advice: str) -> None:
+def check_array(values: Any, for_files: str, for_lists: str = "numpy.asarray makes an array of a list") -> None:
     """Check that a value is an array.
 
     Args:
         values: any value
-        advice: what to do if it is not
+        for_files: what to do if it is not, but the name of a file, for example
+        for_lists: what to do if it is a list
 
     Raises:
         ValueError: it is not an array.
     """
     if not isinstance(values, np.ndarray | Tensor):
+        advice = for_lists if isinstance(values, list | tuple) else for_files
         raise ValueError(f"expected an array of NumPy or a tensor, not {type(values).__name__}; {advice}")
 
 

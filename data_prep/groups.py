@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from codec.errors import UserError
@@ -15,6 +15,8 @@ Entries = Listing | Sequence[AudioEntry]
 
 FOLDER, FILE, TIME = "folder", "file", "time"
 """Rules without an argument, see :func:`group_entries`."""
+REST = "rest:"
+"""Beginning of rules for the files of plain folders, where others are of a corpus or list."""
 
 CONTAINERS = frozenset(
     "train training dev devel test testing val valid validation eval evaluation"
@@ -60,7 +62,7 @@ def choose_grouping(entries: Listing, rule: str | None, before: Grouping | None 
     for entry in entries.plain():
         roots.setdefault(str(entry.path).removesuffix(entry.relative), set()).add(_folders(entry))
     for root, folders in roots.items():
-        if question := _ask_about_folders(root, folders):
+        if question := _ask_about_folders(root, folders, REST if entries.has_groups() else ""):
             raise UserError(question)
     # Next to files whose groups are known, a folder is a group like any other.
     names = {_join(folders) for root in roots.values() for folders in root}
@@ -87,7 +89,9 @@ def group_entries(entries: Entries, grouping: Grouping) -> Iterator[tuple[AudioE
     - ``time``: likewise, and long recordings are divided (:mod:`data_prep.excerpts`);
     - ``level:N``: the first N folders below the source;
     - ``regex:PATTERN``: the first group of the pattern's match in the path below the source;
-    - ``column:NAME``: a column of the list.
+    - ``column:NAME``: a column of the list;
+    - ``rest:RULE``: one of ``folder``, ``file``, ``level:N`` and ``regex:PATTERN`` for the files of plain folders, and
+      for all others the group given by their corpus or list.
 
     A file for which a rule yields no name is a group of its own.
 
@@ -144,7 +148,13 @@ def _naming(grouping: Grouping, entries: Entries) -> Callable[[AudioEntry], str]
         return lambda entry: _match(argument, entry)
     if kind == "column":
         return lambda entry: entry.fields.get(argument, "")
-    raise UserError(f"--group-by {rule}: use folder, file, time, level:1, regex:PATTERN or column:NAME")
+    if rule.startswith(REST) and not argument.startswith((TIME, "column:", REST)):
+        of_rest = _naming(replace(grouping, rule=argument), entries)
+        return lambda entry: of_rest(entry) if entry.plain else entry.group
+    raise UserError(
+        f"--group-by {rule}: use folder, file, time, level:1, regex:PATTERN or column:NAME; or rest:folder,"
+        " rest:file, rest:level:1 or rest:regex:PATTERN for the files that are of no corpus or list"
+    )
 
 
 def _default(entry: AudioEntry, plain_rule: str) -> str:
@@ -163,8 +173,10 @@ def _join(folders: tuple[str, ...]) -> str:
     return "/".join(part for part in folders if part.lower() not in CONTAINERS)
 
 
-def _ask_about_folders(root: str, folders: Collection[tuple[str, ...]]) -> str:
+def _ask_about_folders(root: str, folders: Collection[tuple[str, ...]], prefix: str) -> str:
     """Return a question if the folders below a source can be read in two ways, else an empty text.
+
+    ``prefix`` begins the rules that it offers: ``rest:`` if corpora or lists give other files groups, which stay.
 
     They can if folders are nested: the outer ones may be speakers with their books, or collections with their speakers.
     Names of containers and domains, and folders that all files share, do not count.
@@ -176,10 +188,11 @@ def _ask_about_folders(root: str, folders: Collection[tuple[str, ...]]) -> str:
     if len(outer) < 2 or len(below) <= len(outer):
         return ""
     deepest = max(below, key=lambda path: (len(path), path))
+    which = "apart from the files of corpora and lists, " if prefix else ""
     return (
-        f"{root}: the folders are nested {len(deepest)} deep ({'/'.join(deepest)}), so it is not clear which files"
-        f" belong together; if the outer ones ({len(outer)}: {_some(outer)}) are the speakers or recordings, add"
-        f" {_rule_for(folders, outer)}; if the inner ones ({len(below)}) are, add --group-by folder"
+        f"{root}: {which}the folders are nested {len(deepest)} deep ({'/'.join(deepest)}), so it is not clear which"
+        f" files belong together; if the outer ones ({len(outer)}: {_some(outer)}) are the speakers or recordings, add"
+        f" {_rule_for(folders, outer, prefix)}; if the inner ones ({len(below)}) are, add --group-by {prefix}folder"
     )
 
 
@@ -204,13 +217,13 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
-def _rule_for(folders: Collection[tuple[str, ...]], outer: Sequence[str]) -> str:
+def _rule_for(folders: Collection[tuple[str, ...]], outer: Sequence[str], prefix: str) -> str:
     """Return the option that groups by the outer folders: not a level if the folder above varies ("train", "test")."""
     wanted = set(outer)
     level = min(n for parts in folders for n, part in enumerate(parts) if part in wanted)
     above = {parts[:level] for parts in folders}
     rule = f"level:{level + 1}" if len(above) == 1 else f"regex:^(?:[^/]+/){{{level}}}([^/]+)/"
-    return f"--group-by {shlex.quote(rule)}"
+    return f"--group-by {shlex.quote(prefix + rule)}"
 
 
 def _is_neutral(name: str) -> bool:

@@ -71,22 +71,23 @@ class Listing:
         self._lists += 1
         self._store.add("found", ((*entry.cells(), self._lists, corpus) for entry in entries))
 
-    def count_missing(self, paths: Iterable[str], corpus: int) -> int:
-        """Count files that a corpus does not have.
+    def find_missing(self, paths: Iterable[str], corpus: int) -> tuple[int, str]:
+        """Find files that a corpus does not have.
 
         Args:
             paths: their paths.
             corpus: number of the corpus.
 
         Returns:
-            The number of paths that were not added for this corpus.
+            The number of paths that were not added for this corpus, and the first of them, empty if there are none.
         """
         self._store.create("below", {"path": str}, key=["path"])
         self._store.add("below", ((path,) for path in paths))
         listed = "SELECT path FROM found WHERE corpus = ?"
-        count = self._store.value(f"SELECT count(*) FROM below WHERE path NOT IN ({listed})", corpus)
+        query = f"SELECT count(*), coalesce(min(path), '') FROM below WHERE path NOT IN ({listed})"
+        count, first = next(self._store.query(query, corpus))
         self._store.execute("DROP TABLE below")
-        return int(count)
+        return int(count), str(first)
 
     def settle(self) -> None:
         """Merge and sort what was added."""

@@ -1,9 +1,10 @@
 """Lines for the user about the files found and the groups chosen; most are printed before decoding."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from codec.runtime.file_walk import describe_left_out
-from data_prep.groups import TIME, Grouping
+from data_prep.groups import REST, TIME, Grouping
 from data_prep.sources import Corpus, Sources
 
 
@@ -67,7 +68,7 @@ def _describe_corpus(sources: Sources, number: int, corpus: Corpus, rule: str | 
     groups = store.value("SELECT count(*) FROM group_names WHERE corpus = ?", number)
     if not files:
         return ""
-    if rule:
+    if rule and not rule.startswith(REST):
         grouping = f"grouped by {rule} as requested"
     elif layout.grouping:
         grouping = f"grouped by {layout.grouping}"
@@ -82,9 +83,15 @@ def _describe_corpus(sources: Sources, number: int, corpus: Corpus, rule: str | 
             if unknown and layout.grouping
             else []
         ),
-        *([f"{_count_files(corpus.unlisted)} not in its list, left out"] if corpus.unlisted else []),
+        *([_describe_unlisted(corpus)] if corpus.unlisted else []),
     ]
     return "; ".join(parts)
+
+
+def _describe_unlisted(corpus: Corpus) -> str:
+    name = Path(corpus.first_unlisted).relative_to(corpus.folder).as_posix()
+    named = name if corpus.unlisted == 1 else f"the first is {name}"
+    return f"{_count_files(corpus.unlisted)} not in its list, left out ({named})"
 
 
 def describe_repairs(repaired: Sequence[str]) -> list[str]:

@@ -35,6 +35,8 @@ class Corpus:
     folder: Path
     unlisted: int
     """Number of audio files below the folder that are left out, since the corpus' own list does not name them."""
+    first_unlisted: str
+    """Path of the first of them; empty if there are none."""
 
 
 @dataclass(frozen=True)
@@ -152,14 +154,14 @@ class _Search:
         return FolderTree(source, sorted(audio), sorted(others))
 
     def _add_corpus(self, source: Path, tree: FolderTree, layout: CorpusLayout, prefix: str) -> None:
-        number, unlisted = len(self.corpora), 0
+        number, unlisted = len(self.corpora), (0, "")
         for path in layout.lists:
             self.listing.add((_relative_to_source(source, entry) for entry in read_audio_list(path)), number)
         if layout.lists:
-            unlisted = self.listing.count_missing((str(tree.root / path) for path in tree.audio), number)
+            unlisted = self.listing.find_missing((str(tree.root / path) for path in tree.audio), number)
         else:
             self.listing.add(_entries_of_corpus(source, tree, layout, prefix), number)
-        self.corpora.append(Corpus(layout, tree.root, unlisted))
+        self.corpora.append(Corpus(layout, tree.root, *unlisted))
 
 
 def _plain_entry(source: Path, path: str) -> AudioEntry:

@@ -174,8 +174,8 @@ def test_streams_refuse_what_encode_and_decode_refuse(c):
     with pytest.raises(ValueError, match="expected"):
         decoder.push(torch.full((2, 3, 9), -2))
     wave = noise(2, 3200).astype(np.float64)
-    codes = torch.cat([encoder.push(wave), encoder.flush()], 2)
-    assert decoder.push(codes.numpy()).shape[1] > 0 and (codes >= 0).all()
+    codes = np.concatenate([encoder.push(wave), encoder.flush()], 2)
+    assert decoder.push(codes).shape[1] > 0 and (codes >= 0).all()
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (44100, 2)])
@@ -184,14 +184,17 @@ def test_streams_give_the_same_piece_by_piece(c, rate, channels):
     encoder, pieces = c.stream_encoder(rate, channels, codebooks=2, block=16), []
     for first in range(0, rate, 997):
         pieces.append(encoder.push(wave[:, first : first + 997]))
-    codes = torch.cat([*pieces, encoder.flush()], 2)
+    codes = np.concatenate([*pieces, encoder.flush()], 2)
     assert sum(piece.shape[2] > 0 for piece in pieces) > 1
-    assert (codes.numpy() == c.encode(wave, rate, codebooks=2).codes).all()
+    assert (codes == c.encode(wave, rate, codebooks=2).codes).all()
+    encoder = c.stream_encoder(rate, channels, codebooks=2, block=16)
+    tensors = [encoder.push(torch.from_numpy(wave)), encoder.flush()]
+    np.testing.assert_array_equal(torch.cat(tensors, 2), codes)
 
     decoder = c.stream_decoder(rate, channels)
-    parts = [decoder.push(part) for part in codes.split(3, 2)]
+    parts = [decoder.push(part) for part in torch.from_numpy(codes).split(3, 2)]
     assert all(part.shape[1] for part in parts[2:-1])
-    decoded = np.concatenate([*parts, decoder.flush()], 1)
+    decoded = torch.cat([*parts, decoder.flush()], 1).numpy()
     assert rate <= decoded.shape[1] < rate + 2 * rate // c.frames_per_second
     expected = c.decode(c.encode(wave, rate, codebooks=2))
     np.testing.assert_allclose(decoded[:, :rate], expected, atol=1e-4)
@@ -231,6 +234,9 @@ def test_impossible_arguments_are_refused(model, c):
         c.encode(noise(44100, 2), 44100)
     with pytest.raises(ValueError, match="expected an array of NumPy or a tensor, not str; codec"):
         c.encode("a.wav", 16000)
+    for wrong_call in (lambda: c.encode([noise(9)], 16000), lambda: c.ids_to_codes([0]), lambda: c.decode([[0]])):
+        with pytest.raises(ValueError, match="not list; "):
+            wrong_call()
     with pytest.raises(ValueError, match=r"not str; codec\.open"):
         c.decode("a.nac")
     for codes in (np.zeros((4, 9), int), np.zeros(9, int), np.zeros((3, 9)), np.full((3, 9), 16), np.full((3, 9), -2)):

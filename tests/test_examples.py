@@ -41,10 +41,10 @@ def test_a_language_model_learns_tokens_and_speaks(tmp_path, model, monkeypatch,
     speech = library.load(model)
     encode_tokens([tmp_path / "a.wav"], tmp_path / "tokens", speech.model, codebooks=2, flat=True)
     words = [str(tmp_path / "tokens"), "--model", str(model), "--out", str(tmp_path / "spoken.wav"), "--width", "16"]
-    monkeypatch.setattr(sys, "argv", ["example", *words, "--train-seconds", "0.5", "--seconds", "0.5"])
+    monkeypatch.setattr(sys, "argv", ["example", *words, "--steps", "40", "--seconds", "0.5"])
     runpy.run_path(str(EXAMPLES / "token_language_model.py"), run_name="__main__")
-    steps, first, last = re.match(r"(\d+) steps, ([\d.]+) → ([\d.]+) nats", capsys.readouterr().out).groups()
-    assert int(steps) > 1 and float(last) < min(float(first), math.log(2 * speech.codebook_size))
+    first, last = re.match(r"40 steps, ([\d.]+) → ([\d.]+) nats", capsys.readouterr().out).groups()
+    assert float(last) < min(float(first), math.log(2 * speech.codebook_size))
     sound, rate = soundfile.read(tmp_path / "spoken.wav")
     assert rate == speech.sample_rate and len(sound) == 24 * 320 and np.abs(sound).max() > 0
 
@@ -57,7 +57,7 @@ def test_the_service_encodes_and_decodes_as_the_library_does(model, monkeypatch)
     levels = np.rint(wave * 32768).astype("<i2")
     encoder, decoder = speech.stream_encoder(codebooks=2), speech.stream_decoder()
     samples = levels[None] / np.float32(32768)
-    codes = np.concatenate([encoder.push(samples).numpy(), encoder.flush().numpy()], 2)[0]
+    codes = np.concatenate([encoder.push(samples), encoder.flush()], 2)[0]
     sound = np.concatenate([decoder.push(codes[None]), decoder.flush()], 1)[0]
     with TestClient(runpy.run_path(str(EXAMPLES / "service.py"))["app"]) as client:
         assert client.get("/").json()["fingerprint"] == speech.fingerprint

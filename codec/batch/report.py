@@ -64,6 +64,8 @@ class BatchSummary:
     """Pictures in the sources that the outputs do not hold."""
     tags_left_out: int = 0
     """Tags of the sources that are too long for a ``.nac`` file, or that the format of the output cannot hold."""
+    tokens: int = 0
+    """Codes in token shards, of all channels."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Files of other kinds in the folders and patterns, counted by suffix."""
 
@@ -78,7 +80,9 @@ class BatchSummary:
             lines += [
                 ("audio", f"{self.hours:.3f} hours"),
                 ("size", f"{self.bytes:,} bytes"),
-                ("rate", f"{self.kbps:.2f} kbit/s, {self.payload_kbps:.2f} without headers and checksums"),
+                ("tokens", f"{self.tokens:,}, {self._tokens_per_second:.0f} per second")
+                if self.tokens
+                else ("rate", f"{self.kbps:.2f} kbit/s, {self.payload_kbps:.2f} without headers and checksums"),
                 ("speed", f"{self.times_real_time:.0f} x real time"),
             ]
         lines += self._notes()
@@ -92,10 +96,15 @@ class BatchSummary:
         Returns:
             One line.
         """
-        figures = f"; {self.hours:.3f} hours, {self.kbps:.2f} kbit/s, {self.times_real_time:.0f} x real time"
+        rate = f"{self.tokens:,} tokens" if self.tokens else f"{self.kbps:.2f} kbit/s"
+        figures = f"; {self.hours:.3f} hours, {rate}, {self.times_real_time:.0f} x real time"
         files = f"{self.done} done, {self.skipped} were up to date, {self.failed} failed"
         damaged = f", {self.damaged} damaged" if self.damaged else ""
         return f"{files}{damaged}{figures if self.hours else ''}"
+
+    @property
+    def _tokens_per_second(self) -> float:
+        return self.tokens / (3600 * self.hours) if self.hours else 0.0
 
     def _notes(self) -> list[tuple[str, str]]:
         notes = []
@@ -166,5 +175,6 @@ class BatchReport:
             pictures=sum(report.pictures for report in self.reports),
             pictures_left_out=sum(report.pictures_left_out for report in self.reports),
             tags_left_out=sum(report.tags_left_out for report in self.reports),
+            tokens=sum(report.tokens for report in self.reports),
             left_out=self.left_out,
         )

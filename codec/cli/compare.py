@@ -4,7 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from codec.cli.common import FAILED, AddCommand, add_data_option, stdout_to_stderr
+from codec.cli.common import FAILED, AddCommand, add_data_option, add_quiet_option, stdout_to_stderr
+from codec.runtime.messages import is_quiet
 
 
 def add_parser(command: AddCommand) -> None:
@@ -34,6 +35,7 @@ def add_parser(command: AddCommand) -> None:
         "--seeds", type=int, nargs="+", metavar="N", help="seeds of every candidate (default: the plan's)"
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="train only these candidates")
+    add_quiet_option(parser)
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
 
 
@@ -46,5 +48,12 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     overrides = PlanOverrides(arguments.minutes, arguments.steps, arguments.seeds, arguments.only)
     with stdout_to_stderr():
         result = compare(arguments.plan, parse_location(arguments.data), arguments.out, overrides)
-    print(json.dumps(result.to_dict(), indent=1, default=str) if arguments.json else comparison_markdown(result))
+    if arguments.json:
+        print(json.dumps(result.to_dict(), indent=1, default=str))
+    elif is_quiet():
+        trained = sum(bool(candidate.runs) for candidate in result.candidates)
+        compared = f"{trained} of {len(result.candidates)} candidates on {result.clips} clips"
+        print(f"compared {compared} {arguments.out / 'comparison.md'}")
+    else:
+        print(comparison_markdown(result))
     return FAILED if result.failed else 0

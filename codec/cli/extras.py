@@ -10,7 +10,7 @@ EXTRAS = {
     "health": ("train",),
     "evaluate": ("eval",),
     "report": ("eval",),
-    "page": ("eval", "onnx"),
+    "page": ("onnx",),
     "speed": ("train",),
     "compare": ("train", "eval"),
     "search": ("search",),

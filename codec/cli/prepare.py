@@ -46,8 +46,9 @@ def add_parser(command: AddCommand) -> None:
         "--group-by",
         metavar="RULE",
         help="groups that must not be divided: folder, file, level:N (the N outer folders), regex:PATTERN (its first"
-        " capture group), column:NAME (of the list), or time (long recordings are divided, with gaps). Default: the"
-        " rule of the corpus or list, else the folder of each file; for nested folders a rule must be given",
+        " capture group), column:NAME (of the list), or time (long recordings are divided, with gaps); or rest:RULE for"
+        " plain folders beside corpora and lists, which keep their own groups. Default: the rule of the corpus or list,"
+        " else the folder of each file; for nested folders a rule must be given",
     )
     parser.add_argument("--plain", action="store_true", help="do not recognise corpora; use folders as they are")
     parser.add_argument(

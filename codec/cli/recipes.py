@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from codec.cli.common import AddCommand
+from codec.cli.common import AddCommand, print_note
 from codec.errors import UserError
 
 
@@ -39,7 +39,8 @@ def add_parser(command: AddCommand) -> None:
         _run,
         "list the recipes, show one, or copy it to change it",
         "Lists the recipes that come with the package, with what their codecs will be. With a name, prints the file of"
-        " that recipe; with --out, writes a new recipe whose base it is, to which you add what you change.",
+        " that recipe, and on standard error what its codec will be; with --out, writes a new recipe whose base"
+        " it is, to which you add what you change.",
     )
     parser.add_argument("recipe", nargs="?", help="name of a recipe, or path of a YAML file")
     parser.add_argument("--out", type=Path, metavar="FILE.yaml", help="write a recipe with this base")
@@ -79,10 +80,12 @@ def _show(arguments: argparse.Namespace) -> int:
     recipe = read_recipe(arguments.recipe)
     if arguments.json:
         print(json.dumps(asdict(recipe), indent=1))
-    elif arguments.all_settings:
+        return 0
+    if arguments.all_settings:
         print(format_recipe(recipe), end="")
     else:
         print(find_recipe(arguments.recipe).read_text(encoding="utf-8"), end="")
+    print_note(recipe.codec.text())
     return 0
 
 

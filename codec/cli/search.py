@@ -5,10 +5,11 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from codec.cli.common import AddCommand, Parser, add_data_option, positive, stdout_to_stderr
+from codec.cli.common import AddCommand, Parser, add_data_option, add_quiet_option, positive, stdout_to_stderr
 from codec.errors import UserError
 from codec.runtime import signals
 from codec.runtime.command import command_line
+from codec.runtime.messages import is_quiet
 
 
 def add_parser(command: AddCommand) -> None:
@@ -48,6 +49,7 @@ def add_parser(command: AddCommand) -> None:
         metavar="N",
         help="candidates of each sampler (default: the plan's); a search that has ended goes on with a larger number",
     )
+    add_quiet_option(run)
     run.add_argument("--json", action="store_true", help="print the result as JSON")
     pick = actions.add_parser(
         "pick",
@@ -81,6 +83,7 @@ def _search(arguments: argparse.Namespace) -> int:
         from codec.dataset.location import parse_location
         from eval.search.report import search_text
         from eval.search.run import run_search
+        from eval.search.verdict import describe_verdict
 
     with stdout_to_stderr():
         result = run_search(
@@ -89,10 +92,12 @@ def _search(arguments: argparse.Namespace) -> int:
             arguments.out,
             storage=arguments.storage,
             candidates=arguments.candidates,
-            show=lambda known: print(f"\n{search_text(known)}\n", flush=True),
+            show=lambda known: None if is_quiet() else print(f"\n{search_text(known)}\n", flush=True),
         )
     if arguments.json:
         print(json.dumps(result.to_dict(), indent=1, default=str))
+    elif is_quiet():
+        print(f"{describe_verdict(result)} {arguments.out / 'front.html'}")
     else:
         following = command_line("codec", "search", "pick", arguments.out, "--out", "recipe.yaml")
         print(f"{search_text(result)}\nnext: {following}")

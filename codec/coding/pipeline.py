@@ -10,18 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
-from codec.array_checks import check_codes, check_samples
 from codec.audio import FloatArray
 from codec.audio.channels import channels_to_streams, streams_to_channels
-from codec.audio.resampling import SegmentResampler, StreamResampler, resample_blocks
+from codec.audio.resampling import SegmentResampler, resample_blocks
 from codec.bitstream.codes import CodesWithImportance
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from codec.pretrained.loaded_model import LoadedModel
 
 
@@ -139,100 +135,3 @@ def model_samples(model: LoadedModel, samples: int, sample_rate: int) -> int:
         Samples per channel at the model's rate, rounded up.
     """
     return -(-samples * model.sample_rate // sample_rate)
-
-
-class StreamingEncoder:
-    """Encodes audio as it arrives: :meth:`push` each piece, then :meth:`flush` once.
-
-    Args:
-        model: encodes
-        sample_rate: sample rate of the audio in Hz
-        channels: number of channels of the audio
-        codebooks: number of codebooks to use (default: all)
-        block: number of latent frames that are computed at once; 1 for the least delay
-    """
-
-    def __init__(
-        self, model: LoadedModel, sample_rate: int, channels: int, codebooks: int | None = None, block: int = 1
-    ) -> None:
-        self._stereo, self._channels = model.config.stereo, channels
-        self._resampler = StreamResampler(sample_rate, model.sample_rate, channels)
-        self._encoder = model.codec.stream_encoder(channels, codebooks, block)
-
-    def push(self, wave: FloatArray) -> Tensor:
-        """Encode the next piece.
-
-        Args:
-            wave: float32 ``[channels, n]``, any number of samples
-
-        Returns:
-            The codes ``[channels, codebooks, frames]`` that are ready, of zero or more frames.
-
-        Raises:
-            ValueError: not such a piece, or NaN or infinity in it.
-        """
-        if not isinstance(wave, np.ndarray) or wave.ndim != 2 or len(wave) != self._channels:
-            given = f"the shape {list(wave.shape)}" if isinstance(wave, np.ndarray) else type(wave).__name__
-            raise ValueError(f"expected an array of NumPy [{self._channels}, samples], not {given}")
-        check_samples(wave)
-        return self._push(self._resampler.push(wave.astype(np.float32, copy=False)))
-
-    def flush(self) -> Tensor:
-        """Encode the remaining samples after the last piece.
-
-        Returns:
-            Codes ``[channels, codebooks, frames]``.
-        """
-        import torch
-
-        return torch.cat([self._push(self._resampler.flush()), torch.from_numpy(self._encoder.flush().codes)], 2)
-
-    def _push(self, waveform: FloatArray) -> Tensor:
-        import torch
-
-        return torch.from_numpy(self._encoder.push(channels_to_streams(waveform, self._stereo)).codes)
-
-
-class StreamingDecoder:
-    """Decodes codes as they arrive: :meth:`push` each piece, then :meth:`flush` once.
-
-    Args:
-        model: decodes
-        sample_rate: sample rate of the audio in Hz
-        channels: number of channels of the audio
-        block: number of latent frames that are computed at once; 1 for the least delay
-    """
-
-    def __init__(self, model: LoadedModel, sample_rate: int, channels: int, block: int = 1) -> None:
-        self._stereo, self._shape = model.config.stereo, (channels, model.n_codebooks, model.codebook_size)
-        self._resampler = StreamResampler(model.sample_rate, sample_rate, channels)
-        self._decoder = model.codec.stream_decoder(channels, block)
-
-    def push(self, codes: Tensor | npt.NDArray[Any]) -> FloatArray:
-        """Decode the next piece.
-
-        Args:
-            codes: whole numbers ``[channels, codebooks, frames]``, any number of frames; -1 for a code that is missing
-
-        Returns:
-            The samples float32 ``[channels, n]`` that are ready, zero or more.
-
-        Raises:
-            ValueError: codes that this model does not have.
-        """
-        values = codes if isinstance(codes, np.ndarray) else codes.cpu().numpy()
-        channels, codebooks, size = self._shape
-        check_codes(values, codebooks, size, channels)
-        return self._resampler.push(self._waveform(self._decoder.push(values.astype(np.int64, copy=False))))
-
-    def flush(self) -> FloatArray:
-        """Decode the remaining frames after the last piece.
-
-        Returns:
-            Samples float32 ``[channels, n]``; up to one latent frame of them is padding after the end of the audio.
-        """
-        last = self._resampler.push(self._waveform(self._decoder.flush()))
-        return np.concatenate([last, self._resampler.flush()], 1)
-
-    def _waveform(self, streams: FloatArray) -> FloatArray:
-        return streams_to_channels(streams, self._stereo)

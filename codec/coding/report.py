@@ -52,6 +52,8 @@ class FileReport:
     """Pictures of the source that the target does not hold: too large, not wanted, or in a format without pictures."""
     tags_left_out: int = 0
     """Tags of the source that are too long for a ``.nac`` file, or that the format of the output cannot hold."""
+    tokens: int = 0
+    """Codes in a token shard, of all channels; 0 for ``.nac`` files."""
 
     @property
     def kbps(self) -> float:

@@ -145,6 +145,7 @@ def _encode(
         codebooks=codebooks,
         bytes_total=0,
         bytes_payload=codes.nbytes,
+        tokens=channels * codebooks * frames,
         pictures=source.pictures,
         pictures_left_out=source.pictures,
     )

@@ -85,19 +85,23 @@ class BlockStep(Protocol):
 class InferenceBackend(Protocol):
     """Computes the blocks of a model's streams."""
 
-    def encoding_step(self, codebooks: int, /) -> BlockStep:
+    def encoding_step(self, codebooks: int, block: int, /) -> BlockStep:
         """Return the step of an encoder.
 
         Args:
             codebooks: number of codebooks to use
+            block: latent frames per block, except that the last one may be shorter
 
         Returns:
             A step from waveforms float32 ``[streams, frames * latent_hop]`` at the model's sample rate to two outputs
             of the shape ``[streams, codebooks, frames]``: codes (int64), and their importances (float32).
         """
 
-    def decoding_step(self) -> BlockStep:
+    def decoding_step(self, block: int, /) -> BlockStep:
         """Return the step of a decoder.
+
+        Args:
+            block: as for :meth:`encoding_step`
 
         Returns:
             A step from codes int64 ``[streams, codebooks, frames]``, of up to the model's number of codebooks, some of

@@ -290,17 +290,16 @@ class Codec(CodecBase, StreamingCodec):
         """
         return self.tables.to_numpy()
 
-    def inference_backend(self, quantize: bool, block: int) -> InferenceBackend:
+    def inference_backend(self, quantize: bool) -> InferenceBackend:
         """Return the backend that computes streams.
 
         Args:
             quantize: whether these are streams of codes; otherwise of continuous latents
-            block: latent frames per block
 
         Returns:
             :attr:`backend` if it is set and these are codes, otherwise the layers.
         """
-        return self.backend if self.backend and quantize else TorchBackend(self, quantize, block == 1)
+        return self.backend if self.backend and quantize else TorchBackend(self, quantize)
 
     def encode(self, waveform: Tensor, codebooks: int | None = None) -> Tensor:
         """Encode whole waveforms.

@@ -56,19 +56,23 @@ class ExactBackend:
         self._codec = codec
         self._decoder = ExactDecodeBlock(codec)
 
-    def encoding_step(self, codebooks: int) -> BlockStep:
+    def encoding_step(self, codebooks: int, block: int) -> BlockStep:
         """Return the step of the encoder; see :class:`codec.model.backend.InferenceBackend`.
 
         Args:
             codebooks: number of codebooks to use
+            block: latent frames per block
 
         Returns:
             A step from waveforms to codes and their importances.
         """
-        return TorchBackend(self._codec).encoding_step(codebooks)
+        return TorchBackend(self._codec).encoding_step(codebooks, block)
 
-    def decoding_step(self) -> TorchStep:
+    def decoding_step(self, block: int) -> TorchStep:
         """Return the step of the decoder; see :class:`codec.model.backend.InferenceBackend`.
+
+        Args:
+            block: latent frames per block, without effect
 
         Returns:
             A step from codes to waveforms.

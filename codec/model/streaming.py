@@ -200,12 +200,11 @@ class StreamingCodec:
         """
         raise NotImplementedError
 
-    def inference_backend(self, quantize: bool, block: int) -> InferenceBackend:
+    def inference_backend(self, quantize: bool) -> InferenceBackend:
         """Return the backend that computes streams.
 
         Args:
             quantize: whether these are streams of codes; otherwise of continuous latents
-            block: latent frames per block
 
         Returns:
             The backend.
@@ -238,7 +237,7 @@ class StreamingCodec:
         most = self.config.quantizer.codebooks
         if codebooks is not None and not 1 <= codebooks <= most:
             raise UserError(f"this model has 1 to {most} codebooks, not {codebooks}")
-        step = self.inference_backend(quantize, block).encoding_step(codebooks or most)
+        step = self.inference_backend(quantize).encoding_step(codebooks or most, block)
         return StreamEncoder(self.config, step, streams, block)
 
     def stream_decoder(self, streams: int = 1, block: int = BLOCK, quantized: bool = True) -> StreamDecoder:
@@ -252,5 +251,5 @@ class StreamingCodec:
         Returns:
             The decoder, in its initial state.
         """
-        step = self.inference_backend(quantized, block).decoding_step()
+        step = self.inference_backend(quantized).decoding_step(block)
         return StreamDecoder(self.config, step, streams, block)

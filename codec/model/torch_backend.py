@@ -28,33 +28,35 @@ class TorchBackend:
     Args:
         codec: model. Changes to its weights apply to steps that are made later.
         quantize: whether streams are of codes; otherwise continuous latents ``[streams, dimension, frames]``
-        single_frames: whether all blocks are single frames
     """
 
     codec: Codec
     quantize: bool = True
-    single_frames: bool = False
 
-    def encoding_step(self, codebooks: int) -> BlockStep:
+    def encoding_step(self, codebooks: int, block: int) -> BlockStep:
         """Return the step of an encoder; see :class:`codec.model.backend.InferenceBackend`.
 
         Args:
             codebooks: number of codebooks to use
+            block: latent frames per block
 
         Returns:
             A step from waveforms to codes and their importances.
         """
-        if self.single_frames and self._on_cpu:
+        if block == 1 and self._on_cpu:
             return EncodeFrame(self.codec, codebooks, self._quantizer())
         return TorchStep(EncodeBlock(self.codec, codebooks, self.quantize, self._quantizer()))
 
-    def decoding_step(self) -> BlockStep:
+    def decoding_step(self, block: int) -> BlockStep:
         """Return the step of a decoder; see :class:`codec.model.backend.InferenceBackend`.
+
+        Args:
+            block: latent frames per block
 
         Returns:
             A step from codes to waveforms.
         """
-        if self.single_frames and self._on_cpu and has_plain_decoder(self.codec):
+        if block == 1 and self._on_cpu and has_plain_decoder(self.codec):
             return DecodeFrame(self.codec, self._quantizer())
         return TorchStep(DecodeBlock(self.codec, self.quantize, self._quantizer()))
 

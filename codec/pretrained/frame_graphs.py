@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +30,9 @@ def store_blocks_as_int8(graph: Path, network: NetworkConfig, out: Path) -> None
         out: file to write
     """
     import onnx
-    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    with _own_logging():
+        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
     model = onnx.load(graph)
     shapes = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
@@ -46,3 +51,14 @@ def store_blocks_as_int8(graph: Path, network: NetworkConfig, out: Path) -> None
     )
     quantizer.process()
     out.write_bytes(quantizer.model.model.SerializeToString())
+
+
+@contextmanager
+def _own_logging() -> Iterator[None]:
+    """Keep the set-up of the program's logging, which the module of the quantizer changes where there is none."""
+    root, handler = logging.getLogger(), logging.NullHandler()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)

@@ -46,6 +46,8 @@ def write_graph(
     Raises:
         UserError: it cannot be written.
     """
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
     codec, state = step.codec, step.initial_state(len(block))
     every = None if sizes is None else (sizes, tuple({0: sizes[0]} for _ in state))
     with torch.no_grad(), _quiet():
@@ -58,6 +60,7 @@ def write_graph(
             verbose=False,
         )
     assert made is not None
+    ClearMetadataAndDocStringPass()(made.model)  # stack traces with paths of this machine, 0.2 MB of them
     graph, states = made.model.graph, range(len(state))
     names = [takes, *(f"state_{number}" for number in states), *gives, *(f"next_{number}" for number in states)]
     for value, name in zip([*graph.inputs, *graph.outputs], names, strict=True):

@@ -7,7 +7,6 @@ the block before, which is zeros at first, to the outputs and the state after it
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,18 +84,16 @@ class OnnxBackend:
         require_installed("the device onnx", "onnx", modules=["onnxruntime"])
         for name in (ENCODER, self.decoder_name):
             _check_exists(folder / name)
+        self._opened: dict[str, _Graph] = {}
 
-    @cached_property
-    def _encoder(self) -> "_Graph":
-        return self._open_both(ENCODER)
-
-    @cached_property
-    def _decoder(self) -> "_Graph":
-        return self._open_both(self.decoder_name)
-
-    def _open_both(self, name: str) -> "_Graph":
+    def _name_for(self, name: str, block: int) -> str:
         frame = frame_graph(name)
-        return _Graph(self._open(name), _Graph(self._open(frame)) if frame in self.digests else None)
+        return frame if block == 1 and frame in self.digests else name
+
+    def _graph(self, name: str) -> "_Graph":
+        if name not in self._opened:
+            self._opened[name] = _Graph(self._open(name))
+        return self._opened[name]
 
     def _open(self, name: str) -> Any:
         """Make a session from the file whose digest was compared."""
@@ -111,26 +108,32 @@ class OnnxBackend:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the sessions, which cannot be pickled; they are made again at first use."""
-        return {name: value for name, value in vars(self).items() if name not in ("_encoder", "_decoder")}
+        return {**vars(self), "_opened": {}}
 
-    def encoding_step(self, codebooks: int) -> "_EncodeStep":
+    def encoding_step(self, codebooks: int, block: int) -> "_EncodeStep":
         """Return the step of an encoder; see :class:`codec.model.backend.InferenceBackend`.
 
         Args:
             codebooks: number of codebooks to use
+            block: latent frames per block; for 1, a graph for single frames is taken if there is one
 
         Returns:
             A step from waveforms to codes and their importances.
         """
-        return _EncodeStep(self.folder / ENCODER, codebooks, self._encoder)
+        name = self._name_for(ENCODER, block)
+        return _EncodeStep(self.folder / name, codebooks, self._graph(name))
 
-    def decoding_step(self) -> "_DecodeStep":
+    def decoding_step(self, block: int) -> "_DecodeStep":
         """Return the step of a decoder; see :class:`codec.model.backend.InferenceBackend`.
+
+        Args:
+            block: as for :meth:`encoding_step`
 
         Returns:
             A step from codes to waveforms.
         """
-        return _DecodeStep(self.folder / self.decoder_name, self.codebooks, self._decoder)
+        name = self._name_for(self.decoder_name, block)
+        return _DecodeStep(self.folder / name, self.codebooks, self._graph(name))
 
 
 def with_graphs(codec: "Codec", folder: Path, threads: int = 1, dtype: str = "float32") -> "Codec":
@@ -160,11 +163,11 @@ def with_graphs(codec: "Codec", folder: Path, threads: int = 1, dtype: str = "fl
 
 
 class _Graph:
-    """A session that runs one block, and one that runs the single frames of one stream, if there is one."""
+    """A session that runs one block: of any number of streams, or of one if the graph is for single frames."""
 
-    def __init__(self, session: Any, of_frame: "_Graph | None" = None):
-        self._session, self._of_frame = session, of_frame
-        self._block_shape = session.get_inputs()[0].shape
+    def __init__(self, session: Any):
+        self._session = session
+        self._of_one_stream = session.get_inputs()[0].shape[0] == 1
         self._names = [value.name for value in session.get_inputs()]
         self._states = [(value.shape[1:], _TYPES[value.type]) for value in session.get_inputs()[1:]]
 
@@ -174,10 +177,9 @@ class _Graph:
 
     def run(self, block: npt.NDArray[Any], state: BlockOutputs) -> list[npt.NDArray[Any]]:
         """Return all outputs, those of the state last."""
-        frame = self._of_frame
-        if frame and list(block.shape[1:]) == frame._block_shape[1:]:
+        if self._of_one_stream and len(block) > 1:
             streams = [slice(number, number + 1) for number in range(len(block))]
-            parts = [frame.run(block[one], tuple(value[one] for value in state)) for one in streams]
+            parts = [self.run(block[one], tuple(value[one] for value in state)) for one in streams]
             return list(join_arrays([tuple(part) for part in parts]))
         given = {name: np.ascontiguousarray(value) for name, value in zip(self._names, (block, *state))}
         try:

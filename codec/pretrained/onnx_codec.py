@@ -63,12 +63,11 @@ class OnnxCodec(StreamingCodec):
         except (OSError, SafetensorError, ValueError, KeyError) as error:
             raise damaged_model(self.folder, error) from error
 
-    def inference_backend(self, quantize: bool, block: int) -> InferenceBackend:
+    def inference_backend(self, quantize: bool) -> InferenceBackend:
         """Return the backend that computes streams.
 
         Args:
             quantize: must be True: the graphs have no continuous latents
-            block: not used: the graphs take blocks of any length
 
         Returns:
             The graphs.

@@ -13,7 +13,7 @@ MODULES: dict[str, Sequence[str]] = {
     "eval": _SHARED,
     "speech-metrics": (*_SHARED, "jiwer", "pocketsphinx"),
     "search": (*_SHARED, "lightning", "optuna"),
-    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "onnx": ("jinja2", "onnx", "onnxruntime", "onnxscript"),
     "hub": ("huggingface_hub",),
     "transformers": ("transformers",),
     "tensorboard": ("tensorboard",),

@@ -36,6 +36,8 @@ from codec.training.metrics_log import (
 _STARVED_ABOVE, _RISE, _FALL, _APART, _STILL_FALLING = 0.85, 0.03, 0.03, 0.25, 0.05
 """Limits of the rules, in their order."""
 MIN_POINTS = 3
+_FEW_STEPS = 1000
+"""Below this number of steps, a run is too short to blame its learning rate."""
 DIAGNOSIS_TERMS = ("mel", "total")
 """Terms that a diagnosis is made from, in order of preference."""
 NOISE_BASELINE = ("noise", "mel")
@@ -92,7 +94,10 @@ def diagnose(train: Curve, validation: Curve, baseline: float | None = None) -> 
 def _starved(train: Curve, limit: float, reference: str) -> Diagnosis:
     compared = "no better" if train.values[-1] >= limit else "hardly better"
     reason = f"training ends at {train.values[-1]:.3g}, {compared} than {reference} ({limit:.3g})"
-    action = "Find a learning rate with codec train --lr-range-test, then train again."
+    if train.steps[-1] < _FEW_STEPS:
+        action = f"Train longer: {train.steps[-1]:,} steps are few; at least {_FEW_STEPS:,} say more."
+    else:
+        action = "Find a learning rate with codec train --lr-range-test, then train again."
     return Diagnosis("underfitted", None, reason, action)
 
 

@@ -86,7 +86,7 @@ class LatheModel(PreTrainedAudioTokenizerBase):  # type: ignore[misc]
             )
         name = pretrained_name(str(pretrained_model_name_or_path))
         place = find_model(pretrained_name(name, revision) if name.startswith(SCHEME) else name)
-        model = cls(config or LatheConfig.from_pretrained(model_folder(place)), load_codec(place))
+        model = cls(config or LatheConfig.from_pretrained(model_folder(place)), load_codec(place)).eval()
         model._loaded_from = model.name_or_path = str(place)
         return model.to(device_map) if isinstance(device_map, (str, torch.device)) else model
 

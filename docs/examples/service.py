@@ -83,9 +83,9 @@ async def messages(socket: WebSocket) -> AsyncIterator[bytes]:
         yield message["bytes"]
 
 
-async def send_frames(socket: WebSocket, codes: torch.Tensor) -> None:
+async def send_frames(socket: WebSocket, codes: np.ndarray) -> None:
     """Send each frame of ``codes`` ``[1, codebooks, frames]`` as a message."""
-    for frame in codes[0].T.numpy().astype("<i2"):
+    for frame in codes[0].T.astype("<i2"):
         await socket.send_bytes(frame.tobytes())
 
 

@@ -13,7 +13,6 @@ import argparse
 import io
 import json
 import tarfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -55,13 +54,13 @@ class LanguageModel(torch.nn.Module):
         return self.head(hidden), state
 
 
-def train(model: LanguageModel, sequences: list[torch.Tensor], frame: int, seconds: float, length: int) -> list[float]:
+def train(model: LanguageModel, sequences: list[torch.Tensor], frame: int, steps: int, length: int) -> list[float]:
     """Train on pieces of ``length`` ids that begin with a frame; return the loss of each step in nats per id."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     start = model.embedding.num_embeddings - 1
     whole = torch.cat(sequences)
-    end, losses = time.monotonic() + seconds, []
-    while time.monotonic() < end:
+    losses = []
+    for _ in range(steps):
         first = torch.randint(max(1, (len(whole) - length) // frame), (8,)) * frame
         ids = torch.stack([whole[at : at + length] for at in first])
         before = torch.cat([torch.full_like(ids[:, :1], start), ids[:, :-1]], 1)
@@ -90,7 +89,7 @@ def main() -> None:
     parser.add_argument("tokens", type=Path, help="folder of shards that codec tokens --flat wrote")
     parser.add_argument("--out", type=Path, default=Path("spoken.wav"), help="sound to write")
     parser.add_argument("--model", default="speech_16k_v2", help="the model of the tokens")
-    parser.add_argument("--train-seconds", type=float, default=45.0, help="how long to train")
+    parser.add_argument("--steps", type=int, default=150, help="steps of training")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of the sound")
     parser.add_argument("--width", type=int, default=256, help="width of the language model")
     parser.add_argument("--temperature", type=float, default=0.9, help="below 1: likelier ids more often")
@@ -101,8 +100,8 @@ def main() -> None:
     codebooks, size = told["codebooks"], told["codebook_size"]
     model = LanguageModel(codebooks * size, options.width)
     length = min(64 * codebooks, sum(map(len, sequences)) // codebooks * codebooks)
-    losses = train(model, sequences, codebooks, options.train_seconds, length)
-    print(f"{len(losses)} steps, {losses[0]:.2f} → {np.mean(losses[-10:]):.2f} nats per id")
+    losses = train(model, sequences, codebooks, options.steps, length)
+    print(f"{options.steps} steps, {losses[0]:.2f} → {np.mean(losses[-10:]):.2f} nats per id")
 
     speech = codec.load(options.model)
     ids = speak(model, round(options.seconds * told["frames_per_second"]), codebooks, size, options.temperature)

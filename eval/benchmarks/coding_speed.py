@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codec.api import AudioCodec
+from codec.audio_codec import AudioCodec
 from codec.model.codec import Codec
 from codec.runtime.progress import ProgressBar
 from codec.runtime.torch_threads import torch_threads

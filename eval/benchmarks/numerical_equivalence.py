@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from codec import audio
-from codec.api import AudioCodec, load
+from codec.api import load
+from codec.audio_codec import AudioCodec
 from codec.errors import UserError
 from codec.model.decoder_dtypes import DTYPES, GRAPH_DTYPES
 from codec.pretrained.registry import ONNX
@@ -115,7 +115,7 @@ def _encode(codec: AudioCodec, clip: audio.Audio, block: int | None) -> _Codes:
     stream = codec.stream_encoder(rate, len(waveform), block=block)
     starts = range(0, waveform.shape[1], _PUSHED_SAMPLES)
     parts = [stream.push(waveform[:, start : start + _PUSHED_SAMPLES]) for start in starts]
-    return torch.cat([*parts, stream.flush()], 2).cpu().numpy()
+    return np.concatenate([*parts, stream.flush()], 2)
 
 
 def _decode(codec: AudioCodec, codes: _Codes, block: int | None) -> audio.FloatArray:
@@ -123,7 +123,7 @@ def _decode(codec: AudioCodec, codes: _Codes, block: int | None) -> audio.FloatA
     if block is None:
         return np.asarray(codec.decode(codes), np.float32)
     stream = codec.stream_decoder(channels=len(codes), block=block)
-    parts = [stream.push(part) for part in torch.from_numpy(codes).split(_PUSHED_FRAMES, 2)]
+    parts = [stream.push(codes[..., at : at + _PUSHED_FRAMES]) for at in range(0, codes.shape[2], _PUSHED_FRAMES)]
     return np.concatenate([*parts, stream.flush()], 1)
 
 

@@ -19,7 +19,7 @@ from codec.audio.waveform import FloatArray
 from codec.errors import UserError
 from codec.model.backend import InferenceBackend
 from codec.model.codec import Codec
-from codec.model.streaming import StreamDecoder, StreamEncoder
+from codec.model.streaming import BLOCK, StreamDecoder, StreamEncoder
 from codec.model.torch_backend import TorchBackend
 from codec.pretrained.export import GraphOptions, export_graphs
 from codec.pretrained.onnx_backend import with_graphs
@@ -65,7 +65,7 @@ def time_frames(codec: Codec, waveform: FloatArray, rounds: int) -> dict[str, Fr
         graphs = {dtype: with_graphs(codec, Path(folder), dtype=dtype).backend for dtype in ("float32", "int8")}
         ways: dict[str, InferenceBackend | None] = {
             LAYERS: TorchBackend(codec),
-            "steps for single frames": TorchBackend(codec, single_frames=True),
+            "steps for single frames": TorchBackend(codec),
             "ONNX graphs for single frames": graphs["float32"],
             "the same, decoder in int8": graphs["int8"],
         }
@@ -73,8 +73,9 @@ def time_frames(codec: Codec, waveform: FloatArray, rounds: int) -> dict[str, Fr
         for _ in ProgressBar(range(rounds), desc="streams", unit="round"):
             for name, backend in ways.items():
                 assert backend is not None
-                encoder = StreamEncoder(codec.config, backend.encoding_step(count), 1, 1)
-                decoder = StreamDecoder(codec.config, backend.decoding_step(), 1, 1)
+                block = BLOCK if name == LAYERS else 1
+                encoder = StreamEncoder(codec.config, backend.encoding_step(count, block), 1, 1)
+                decoder = StreamDecoder(codec.config, backend.decoding_step(block), 1, 1)
                 own, decoded = [], []
                 for number, frame in enumerate(frames):
                     started = time.thread_time()

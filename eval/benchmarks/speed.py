@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import codec as package
-from codec.api import AudioCodec
+from codec.audio_codec import AudioCodec
 from codec.config import CodecConfig, Recipe
 from codec.errors import UserError
 from codec.model.codec import Codec

@@ -12,7 +12,7 @@ from eval.comparison.results import (
 )
 from eval.evaluation.candidate_scoring import COMPARISON_METRICS
 from eval.evaluation.formatting import format_estimate, format_value
-from eval.metrics.confidence import describe_correction
+from eval.metrics.confidence import MIN_GROUPS, describe_correction
 from eval.metrics.registry import describe_editions, metric
 
 
@@ -52,9 +52,10 @@ def _explain(result: ComparisonResult) -> list[str]:
         f"    {result.command}",
         "",
         f"In brackets is the difference to {first}, paired by clip, with its 95 % t interval over speakers or groups,"
-        " each by itself; ▲ better and ▼ worse mark differences that are significant after the correction stated above"
-        " the table. † marks a metric that is also a training loss of that row; do not rank by it. kbps is the cross"
-        " entropy of the codes under order-0 tables fitted to training clips, with the nominal bit rate in brackets."
+        f" each by itself (fewer than {MIN_GROUPS} groups have none); ▲ better and ▼ worse mark"
+        " differences that are significant after the correction stated above the table. † marks a metric that"
+        " is also a training loss of that row; do not rank by it. kbps is the cross entropy of the codes"
+        " under order-0 tables fitted to training clips, with the nominal bit rate in brackets."
         + "".join(f" {line}." for line in describe_editions(COMPARISON_METRICS)),
     ]
 

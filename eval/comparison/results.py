@@ -7,7 +7,15 @@ from typing import Any
 
 from eval.evaluation.candidate_scoring import COMPARISON_METRICS
 from eval.evaluation.codec_scores import CodecScores, average_seeds, count_failed_clips, mean_over_clips
-from eval.metrics.confidence import Estimate, PairedDifference, estimate, paired_difference, significant_signs
+from eval.metrics.confidence import (
+    Estimate,
+    PairedDifference,
+    estimate,
+    paired_difference,
+    reported,
+    significant_signs,
+)
+from eval.metrics.registry import metric
 from eval.systems.complexity import Complexity
 
 
@@ -182,9 +190,11 @@ def _make_cells(
         values = average_seeds(scores, name)
         defined = {clip: value for clip, value in values.items() if value is not None}
         if values:
+            mean = estimate(list(defined.values()), [groups[clip] for clip in defined])
+            difference = paired_difference(values, average_seeds(reference, name), groups)
             cells[name] = MetricCell(
-                value=estimate(list(defined.values()), [groups[clip] for clip in defined]),
-                difference=paired_difference(values, average_seeds(reference, name), groups),
+                value=None if mean is None else reported(mean, is_distance=metric(name).is_distance),
+                difference=None if difference is None else reported(difference, is_distance=False),
                 trained_on=name in losses,
                 failed=count_failed_clips(scores, name),
                 undefined=len(values) - len(defined),

@@ -17,6 +17,7 @@ from codec.recipe import read_recipe
 from codec.runtime.atomic_files import make_folder, replacing, write_text
 from codec.runtime.command import running_command
 from codec.runtime.json_files import from_json, read_json
+from codec.runtime.messages import say, warn
 from codec.runtime.process_layout import find_layout
 from codec.training.module import CodecBuilder
 from codec.training.run_folder import RESULT_FILE, TrainingResult
@@ -156,13 +157,13 @@ def _train_all(jobs: Sequence[_Job], plan: ComparisonPlan, data: DataLocation) -
     """Train the runs that are not finished, and return the errors by name of the run."""
     failed: dict[str, str] = {}
     for number, job in enumerate(jobs, 1):
-        print(f"{number}/{len(jobs)}  {job.run.name}: {plan.budget}, {job.cost.gmacs:.3f} GMAC/s", flush=True)
+        say(f"{number}/{len(jobs)}  {job.run.name}: {plan.budget}, {job.cost.gmacs:.3f} GMAC/s")
         try:
             if not job.finished:
                 _train(job, plan, data)
         except UserError as error:
             failed[job.run.name] = f"failed: {error}"
-            print(f"{job.run.name} failed: {error}", flush=True)
+            warn(f"{job.run.name} failed: {error}")
     return failed
 
 

@@ -18,8 +18,9 @@ from scipy.stats import binomtest
 from codec.errors import UserError
 from codec.runtime.json_files import from_json, read_json
 from eval.listening.export import KEY
-from eval.listening.sounds import LOW_ANCHOR, MID_ANCHOR, ORIGINAL
+from eval.listening.sounds import LOW_ANCHOR, MID_ANCHOR
 from eval.metrics.confidence import CONFIDENCE, estimate, holm, reported
+from eval.pages.players import ORIGINAL
 from eval.pages.text_table import Table
 
 _DOWNLOADED = "a file that a listener downloaded"

@@ -12,8 +12,9 @@ from typing import Literal
 from codec import audio
 from codec.errors import UserError
 from codec.runtime.atomic_files import make_folder, write_text
-from eval.listening.sounds import ORIGINAL, Clip, Sound, make_anchors, read_clips
+from eval.listening.sounds import Clip, Sound, make_anchors, read_clips
 from eval.pages.page import as_json, write_page
+from eval.pages.players import ORIGINAL
 
 Kind = Literal["mushra", "abx"]
 _Coded = dict[str, str]

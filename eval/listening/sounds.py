@@ -7,7 +7,6 @@ Source: ITU-R BS.1534-3 (2015), section 5.1: a low-pass filter of 3.5 kHz (at mo
 import base64
 import tempfile
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,8 @@ from scipy.signal import fftconvolve, firwin, kaiserord
 from codec import audio
 from codec.audio import FloatArray
 from codec.errors import UserError
+from eval.pages.players import AudioVersion, read_players
 
-ORIGINAL = "Original"
 LOW_ANCHOR, MID_ANCHOR = "Anchor 3.5 kHz", "Anchor 7 kHz"
 _ANCHORS_HZ = {LOW_ANCHOR: 3500.0, MID_ANCHOR: 7000.0}
 _TRANSITION_HZ, _ATTENUATION_DB = 500.0, 60.0
@@ -41,33 +40,6 @@ class Clip:
     sounds: list[Sound]
 
 
-class _Page(HTMLParser):
-    """Finds the players of a report."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.clips: list[tuple[str, list[tuple[str, str, float]]]] = []
-        self._label = ""
-        self._inside = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
-        if tag == "article" and "data-clip" in found:
-            self.clips.append((found.get("aria-label", ""), []))
-        elif tag == "label":
-            self._label, self._inside = "", True
-        elif tag == "audio" and self.clips and found.get("src", "").startswith("data:"):
-            self.clips[-1][1].append((self._label.strip(), found["src"], float(found.get("data-gain", 1.0))))
-
-    def handle_data(self, data: str) -> None:
-        if self._inside:
-            self._label += data
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "label":
-            self._inside = False
-
-
 def read_clips(report: Path) -> list[Clip]:
     """Read the sounds that a report plays.
 
@@ -80,27 +52,21 @@ def read_clips(report: Path) -> list[Clip]:
     Raises:
         UserError: the page cannot be read, or holds no sounds.
     """
-    page = _Page()
-    try:
-        page.feed(report.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{report}: cannot be read; give a folder that codec evaluate wrote") from error
     clips = [
-        Clip(f"{number + 1}, {name}", [_decode(*version) for version in versions])
-        for number, (name, versions) in enumerate(page.clips)
-        if len(versions) > 1 and versions[0][0] == ORIGINAL
+        Clip(f"{number}, {clip.title}", [_decode(version) for version in clip.versions])
+        for number, clip in enumerate(read_players(report), 1)
     ]
     if not clips:
         raise UserError(f"{report}: plays no sounds; repeat codec evaluate")
     return clips
 
 
-def _decode(label: str, address: str, gain: float) -> Sound:
+def _decode(version: AudioVersion) -> Sound:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sound.flac"
-        path.write_bytes(base64.b64decode(address.partition(",")[2]))
+        path.write_bytes(base64.b64decode(version.address.partition(",")[2]))
         found = audio.read(path)
-    return Sound(label, (gain * found.samples).astype(np.float32), found.sample_rate)
+    return Sound(version.label, (version.gain * found.samples).astype(np.float32), found.sample_rate)
 
 
 def make_anchors(original: Sound) -> list[Sound]:

@@ -21,6 +21,7 @@ means are normal, and less if they are skewed and few (see docs/metrics.md).
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,9 @@ class PairedDifference(Estimate):
     p: float | None
     """Two-sided p value of the t test that the difference is 0, for this comparison by itself (see :func:`holm` for
     several); None if there is no interval."""
+
+
+_Estimate = TypeVar("_Estimate", bound=Estimate)
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ def estimate_gap(values: GroupedValues, others: GroupedValues) -> Estimate | Non
     return Estimate(found.mean, *_interval(found), len(values.values) + len(others.values), number)
 
 
-def reported(found: Estimate, *, is_distance: bool) -> Estimate:
+def reported(found: _Estimate, *, is_distance: bool) -> _Estimate:
     """Return an estimate as reports show it: without an interval if there are few groups, and that of a distance, which
     is never below 0, on a logarithmic scale (by the delta method: the mean times or divided by the exponential of the
     relative half width).

@@ -11,15 +11,20 @@ from urllib.parse import quote
 
 from codec.errors import UserError
 from codec.runtime.json_files import from_json, read_json
+from eval.evaluation.paired_evaluations import ScoredClips, compare_evaluations, describe_evaluations
 from eval.evaluation.results import RatePoint
 from eval.metrics.registry import METRICS, describe_editions, metric
 from eval.pages.page import write_page
+from eval.pages.paired_table import paired_table
+from eval.pages.players import AudioVersion, PlayedClip, read_players
 from eval.pages.rate_distortion_plot import rate_figures, series_colours, shown_subsets
 from eval.systems.system import System
 
 EVALUATION, SEARCH = "results.json", "front.json"
 SAME = 1e-3
 """Values that differ by less are those of one system, computed twice."""
+_MOST_CLIPS = 6
+"""Clips that the page plays."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,14 @@ class Evaluation:
     encode_times_real_time: float
     decode_times_real_time: float
     memory_mb: float | None
-    verdict: str
+    fit: str
+    """Verdict on its training."""
     opened_before: int
     candidates: int
     rates: list[RatePoint]
+    scored: ScoredClips
+    played: list[PlayedClip]
+    """Clips that its report plays."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,8 @@ def write_combined_page(folders: Sequence[Path], out: Path) -> None:
         try:
             content = read_json(folder / found[0])
             if found[0] == EVALUATION:
-                evaluations.append(_evaluation(from_json(_Results, content), folder, out))
+                scored = from_json(ScoredClips, content)
+                evaluations.append(_evaluation(from_json(_Results, content), scored, folder, out))
             else:
                 searches.append(_search(from_json(_Front, content), folder, out))
         except (OSError, ValueError) as error:
@@ -113,6 +123,9 @@ def write_combined_page(folders: Sequence[Path], out: Path) -> None:
                 f"{path}: cannot be read ({error}); repeat the evaluation or search with this version"
             ) from error
     evaluations = _disambiguate_names(evaluations)
+    same_clips = len({entry.clips for entry in evaluations}) <= 1
+    by_name = {entry.system: entry.scored for entry in evaluations}
+    compared = compare_evaluations(by_name) if same_clips and len(by_name) > 1 else None
     rates = _join_rates(evaluations)
     named = {point.metric for point in rates}
     write_page(
@@ -123,7 +136,10 @@ def write_combined_page(folders: Sequence[Path], out: Path) -> None:
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         evaluations=evaluations,
         searches=searches,
-        same_clips=len({entry.clips for entry in evaluations}) <= 1,
+        same_clips=same_clips,
+        verdict=describe_evaluations(compared) if compared else "",
+        differences=paired_table(compared) if compared else None,
+        clips=played_clips(evaluations),
         curves=rate_figures(rates),
         series=series_colours(rates),
         tables=system_tables(rates),
@@ -177,10 +193,11 @@ class _Results:
                 raise ValueError(f"a bit rate of {point.kbps:g} kbit/s")
 
 
-def _evaluation(results: _Results, folder: Path, out: Path) -> Evaluation:
+def _evaluation(results: _Results, scored: ScoredClips, folder: Path, out: Path) -> Evaluation:
+    report = folder / "report.html"
     return Evaluation(
         folder=folder,
-        link=_link(folder / "report.html", out),
+        link=_link(report, out),
         system=results.system,
         checksum=results.trained.checksum,
         data=results.data,
@@ -192,10 +209,12 @@ def _evaluation(results: _Results, folder: Path, out: Path) -> Evaluation:
         encode_times_real_time=results.encode_times_real_time,
         decode_times_real_time=results.decode_times_real_time,
         memory_mb=results.memory_mb,
-        verdict=results.diagnosis.verdict,
+        fit=results.diagnosis.verdict,
         opened_before=results.opened_before,
         candidates=results.candidates,
         rates=results.rates,
+        scored=scored,
+        played=read_players(report) if report.is_file() else [],
     )
 
 
@@ -305,3 +324,40 @@ def system_tables(rates: Sequence[RatePoint]) -> list[SystemTable]:
             values.found[point.metric] = point
         found.append(SystemTable(cell.title, [point.metric for point in here], list(systems.values())))
     return found
+
+
+def played_clips(evaluations: Sequence[Evaluation]) -> list[PlayedClip]:
+    """Join the players of several reports.
+
+    Of each clip, there are the original, the versions of the models and those of the other systems. Other operating
+    points of the models stay on their own pages.
+
+    Args:
+        evaluations: evaluations with different names.
+
+    Returns:
+        Some clips, first those that most of the reports play.
+    """
+    found: dict[str, list[tuple[Evaluation, PlayedClip]]] = {}
+    for entry in evaluations:
+        for clip in entry.played:
+            if clip.place < len(entry.scored.clips):
+                found.setdefault(entry.scored.clips[clip.place].clip_id, []).append((entry, clip))
+    most_common = sorted(found.values(), key=len, reverse=True)[:_MOST_CLIPS]
+    return [_join_players(players, number) for number, players in enumerate(most_common, 1)]
+
+
+def _join_players(players: Sequence[tuple[Evaluation, PlayedClip]], number: int) -> PlayedClip:
+    _, first = players[0]
+    versions = [first.versions[0]]
+    others: dict[str, AudioVersion] = {}
+    for entry, clip in players:
+        ours = clip.versions[1]
+        rate = ours.label.rpartition(" · ")[2]
+        versions.append(replace(ours, label=f"{entry.system} · {rate}"))
+        own = {point.point for point in entry.rates if point.system == entry.system}
+        for version in clip.versions[2:]:
+            if version.label.rpartition(" · ")[0] not in own:
+                others.setdefault(version.label, version)
+    seconds = min(clip.seconds for _, clip in players)
+    return PlayedClip(f"Clip {number}: {first.title}", seconds, [*versions, *others.values()])

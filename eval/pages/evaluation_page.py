@@ -46,7 +46,7 @@ def write_report(
     heard = choose_listening_examples(result.clips, _heard_systems(result, coded, others))
     rivals = [entry for entry in result.differences if entry.system != result.system]
     comparisons = difference_tables(rivals)
-    rates = rate_figures(result.rates) if len({point.identity for point in result.rates}) > 1 else []
+    rates = rate_figures(result.rates)
     recipe = Path(result.run) / "recipe.yaml"
     left_out = [
         name

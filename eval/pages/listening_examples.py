@@ -9,6 +9,7 @@ from codec import audio
 from eval.evaluation.results import ClipResult
 from eval.metrics.programme_loudness import matching_gains
 from eval.metrics.registry import METRICS
+from eval.pages.players import ORIGINAL, AudioVersion
 from eval.pages.spectrograms import data_url, spectrogram_images
 from eval.systems.own import CodedClip
 
@@ -29,17 +30,6 @@ class View:
     label: str
     ranks: dict[int, str]
     """Index of a clip to its rank in this view, such as "best"."""
-
-
-@dataclass(frozen=True)
-class AudioVersion:
-    """A version of a clip that can be played."""
-
-    label: str
-    address: str
-    """A ``data:`` URL of a FLAC file."""
-    gain: float
-    """Factor that makes it as loud as the original."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +118,7 @@ def choose_listening_examples(
             i,
             clips[i],
             {view.label: view.ranks[i] for view in kept if i in view.ranks},
-            {"Original": coded[i].original} | {label: entries[i].decoded for label, entries in systems.items()},
+            {ORIGINAL: coded[i].original} | {label: entries[i].decoded for label, entries in systems.items()},
             seconds,
         )
         for i in shown

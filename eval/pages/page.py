@@ -16,7 +16,6 @@ from markupsafe import Markup
 
 from codec.runtime.atomic_files import write_text
 from codec.runtime.text import format_duration
-from eval.evaluation.formatting import format_value
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:
@@ -38,10 +37,16 @@ def write_page(path: Path, template: str, **values: Any) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": format_duration, "value": lambda value, name: format_value(name, value)}
+    environment.filters |= {"duration": format_duration, "value": _format_value}
     environment.globals["version"] = version("lathe-codec")
     html = environment.get_template(template).render(**values)
     write_text(path, html.encode("utf-8", "replace").decode())  # names of files need not be valid UTF-8
+
+
+def _format_value(value: float, name: str) -> str:
+    from eval.evaluation.formatting import format_value  # not at module level: a page of no metrics needs no extra
+
+    return format_value(name, value)
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def shown_subsets(entries: Sequence[RatePoint] | Sequence[Difference]) -> list[C
 
 
 def rate_figures(rates: Sequence[RatePoint]) -> list[RateFigure]:
-    """Draw the curves of each metric on each set of clips.
+    """Draw the curves of each metric on each set of clips, where there are two points or more.
 
     Args:
         rates: points of all systems.
@@ -95,7 +95,7 @@ def rate_figures(rates: Sequence[RatePoint]) -> list[RateFigure]:
     for entry in METRICS:
         for cell in shown_subsets(rates):
             points = [point for point in rates if point.metric == entry.name and cell.has(point)]
-            if points:
+            if len({point.identity for point in points}) > 1:
                 figure = _figure(points, systems, f"rate-{len(found)}", cell.title)
                 found.append(RateFigure(entry.name, cell.title, figure))
     return found

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codec.api import AudioCodec
 from codec.audio.channels import channels_to_streams, streams_to_channels
+from codec.audio_codec import AudioCodec
 from codec.bitstream.header import MAX_PACKET_FRAMES, Header
 from codec.bitstream.live import FixedWidthCoder
 from codec.bitstream.rate_control import RateControl

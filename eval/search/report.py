@@ -11,7 +11,7 @@ from typing import Any
 from codec.runtime.atomic_files import write_text
 from codec.runtime.text import escape_invisible, markdown_text
 from eval.evaluation.formatting import format_estimate, format_value
-from eval.metrics.confidence import Estimate
+from eval.metrics.confidence import MIN_GROUPS, Estimate
 from eval.metrics.registry import describe_editions, metric
 from eval.pages.search_page import SearchText, write_search_page
 from eval.pages.text_table import Table, csv_cell
@@ -139,9 +139,10 @@ def _explain_quality(result: SearchResult) -> str:
     return (
         f"{len(result.rows)} candidates were compared here; {result.candidates_on_validation} have ever been scored on"
         f" this split. {label} is given on the half of the groups not used for model selection, with 95 % t intervals"
-        f" over groups, and in the column selected on the other half. To default is the difference to the default on"
-        f" the half of the report, paired by clip; its interval is that of one comparison, while the verdict is"
-        f" corrected for the number of candidates. Failed clips count with the metric's worst value."
+        f" over groups (fewer than {MIN_GROUPS} have none), and in the column selected on the other half."
+        f" To default is the difference to the default on the half of the report, paired by clip;"
+        f" its interval is that of one comparison, while the verdict is corrected for the number of candidates."
+        f" Failed clips count with the metric's worst value."
         + _describe_bias(result)
         + "".join(f" {line}." for line in describe_editions([result.metric]))
     )

@@ -10,7 +10,8 @@ from codec.dataset.ledger import count_candidates
 from codec.dataset.location import DataLocation
 from eval.benchmarks.coding_speed import TimingQuantiles
 from eval.evaluation.codec_scores import average_seeds, count_failed_clips, mean_over_clips
-from eval.metrics.confidence import Estimate, PairedDifference, estimate, paired_difference
+from eval.metrics.confidence import Estimate, PairedDifference, estimate, paired_difference, reported
+from eval.metrics.registry import metric
 from eval.search.candidate import CandidateRecord
 from eval.search.cost import times_real_time
 from eval.search.halving import find_front, find_last_finished_rung
@@ -225,6 +226,7 @@ def _make_row(record: CandidateRecord, name: str, names: list[str], comparison: 
     groups = {clip.clip_id: clip.group for clip in reporting[0].clips}
     values = average_seeds(reporting, comparison.metric)
     defined = {clip: value for clip, value in values.items() if value is not None}
+    mean = estimate(list(defined.values()), [groups[clip] for clip in defined])
     selected = mean_over_clips([one.half(selecting=True) for one in scores], comparison.metric)
     assert selected is not None  # compute_costs has raised an error for a candidate without it
     return CandidateRow(
@@ -237,7 +239,7 @@ def _make_row(record: CandidateRecord, name: str, names: list[str], comparison: 
         seeds=list(record.scores[rung]),
         kbps=sum(one.kbps for one in scores) / len(scores),
         selected=selected,
-        reported=estimate(list(defined.values()), [groups[clip] for clip in defined]),
+        reported=None if mean is None else reported(mean, is_distance=metric(comparison.metric).is_distance),
         failed=count_failed_clips(reporting, comparison.metric),
         difference=_compare_with_default(record, rung, values, groups, comparison),
         encode=times_real_time(cost.speed.encode.median, comparison.reference_encode),
@@ -263,4 +265,5 @@ def _compare_with_default(
     if default is None or record is default or rung not in default.scores:
         return None
     theirs = [one.half(selecting=False) for one in default.scores[rung].values()]
-    return paired_difference(values, average_seeds(theirs, comparison.metric), groups)
+    difference = paired_difference(values, average_seeds(theirs, comparison.metric), groups)
+    return None if difference is None else reported(difference, is_distance=False)

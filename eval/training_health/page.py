@@ -21,6 +21,7 @@ from codec.training.metrics_log import Curve, Curves, read_curves
 from codec.training.run_folder import ORIGINAL_FOLDER, SOUNDS_FOLDER, audio_sample_folders, earlier_recipes, read_result
 from codec.training.status import codebook_curves, speed_curve
 from eval.pages.page import Tile, write_page
+from eval.pages.players import ORIGINAL, AudioVersion, PlayedClip
 from eval.pages.plots import DECODED, FAINT, MUTED, legend_above, loss_curves_svg, style, svg
 from eval.pages.plots import ORIGINAL as BLUE
 from eval.pages.spectrograms import data_url
@@ -71,25 +72,6 @@ class CodebookMap:
             0 to 1.
         """
         return (cell.share - self.low) / (self.high - self.low)
-
-
-@dataclass(frozen=True)
-class SampleVersion:
-    """A decoded audio sample."""
-
-    name: str
-    """Such as the step."""
-    address: str
-    """A ``data:`` URL of the file."""
-
-
-@dataclass(frozen=True)
-class AudioSample:
-    """A validation clip that can be listened to."""
-
-    seconds: float
-    versions: list[SampleVersion]
-    """The original first, then by step."""
 
 
 def write_health_page(health: RunHealth, run: Path, path: Path) -> None:
@@ -281,16 +263,16 @@ def _books(curves: Curves, recipe: Recipe) -> Table | None:
     return Table("Codebooks", note, ["codebook", "perplexity", "unused", "most unused"], rows)
 
 
-def _clips(sounds: Path, best: int | None) -> list[AudioSample]:
+def _clips(sounds: Path, best: int | None) -> list[PlayedClip]:
     there = audio_sample_folders(sounds)
-    names = {"Original": sounds / ORIGINAL_FOLDER}
+    names = {ORIGINAL: sounds / ORIGINAL_FOLDER}
     names |= {f"{step:,} (best)" if step == best else f"{step:,}": folder for step, folder in there.items()}
-    clips = []
+    clips: list[PlayedClip] = []
     for original in sorted((sounds / ORIGINAL_FOLDER).glob("clip_*.flac")) if there else []:
         found = []
         for name, folder in names.items():
             with contextlib.suppress(FileNotFoundError):  # a run in progress keeps some versions for a while only
-                found.append(SampleVersion(name, data_url("audio/flac", (folder / original.name).read_bytes())))
+                found.append(AudioVersion(name, data_url("audio/flac", (folder / original.name).read_bytes())))
         header = audio.info(original)
-        clips.append(AudioSample(header.seconds or 0.0, found))
+        clips.append(PlayedClip(f"Clip {len(clips) + 1}", header.seconds or 0.0, found))
     return clips

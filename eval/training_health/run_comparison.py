@@ -5,7 +5,7 @@ the same clips can be compared by metrics, whatever their losses and sample rate
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,7 @@ from codec.recipe import read_recipe, settings_of
 from codec.runtime.json_files import from_json, read_json
 from codec.training.metrics_log import METRICS_FILE, VALIDATION, Curve, comparable_curves, read_curves
 from codec.training.run_folder import TrainingResult, read_result
-from eval.metrics.confidence import SIGNIFICANCE, PairedDifference, holm, paired_difference
-from eval.metrics.registry import METRICS, Score
+from eval.evaluation.paired_evaluations import EvaluatedTogether, ScoredClips, compare_evaluations
 from eval.training_health.examine import RunHealth, examine, kept_step
 
 EVALUATIONS = ("evaluation", "validation")
@@ -39,49 +38,6 @@ class ComparedRun:
     """None while it trains."""
     best_step: int | None
     best_loss: float | None
-
-
-@dataclass(frozen=True)
-class _Clip:
-    clip_id: str
-    group: str
-    scores: dict[str, Score]
-
-
-@dataclass(frozen=True)
-class _Evaluation:
-    """The part of a ``results.json`` that is compared."""
-
-    split: str
-    operating_point: str
-    kbps: float
-    made: str
-    clips: list[_Clip]
-
-
-@dataclass(frozen=True)
-class MetricDifference:
-    """Difference of a run from the first one by a metric, clip by clip."""
-
-    run: str
-    metric: str
-    mean: float
-    """Mean of the run itself over the clips that both have."""
-    difference: PairedDifference
-    sign: int
-    """1 if the run is significantly better, -1 if worse, 0 if neither; corrected for all comparisons of the page."""
-
-
-@dataclass(frozen=True)
-class EvaluatedTogether:
-    """The evaluations of all runs on clips that they share."""
-
-    split: str
-    points: dict[str, str]
-    """Run to its operating point and bit rate."""
-    clips: int
-    groups: int
-    differences: list[MetricDifference]
 
 
 def read_runs(folders: Sequence[Path]) -> list[ComparedRun]:
@@ -163,7 +119,7 @@ def losses_are_comparable(runs: Sequence[ComparedRun]) -> bool:
     return len(data) == 1 and data != {""} and len(criteria) == 1
 
 
-def compare_evaluations(runs: Sequence[ComparedRun]) -> EvaluatedTogether | None:
+def compare_evaluated_runs(runs: Sequence[ComparedRun]) -> EvaluatedTogether | None:
     """Compare each run with the first one on the clips that all were evaluated on.
 
     Clips are the same if their samples are, so runs at several sample rates share them.
@@ -181,49 +137,14 @@ def compare_evaluations(runs: Sequence[ComparedRun]) -> EvaluatedTogether | None
     for place in EVALUATIONS:
         paths = [run.folder / place / RESULTS for run in runs]
         if all(path.is_file() for path in paths):
-            found = _compare({run.name: _read_evaluation(path) for run, path in zip(runs, paths)})
+            found = compare_evaluations({run.name: _read_evaluation(path) for run, path in zip(runs, paths)})
             if found is not None:
                 return found
     return None
 
 
-def _read_evaluation(path: Path) -> _Evaluation:
+def _read_evaluation(path: Path) -> ScoredClips:
     try:
-        return from_json(_Evaluation, read_json(path))
+        return from_json(ScoredClips, read_json(path))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}); repeat the evaluation with this version") from error
-
-
-def _compare(evaluations: Mapping[str, _Evaluation]) -> EvaluatedTogether | None:
-    clips = {name: {clip.clip_id: clip for clip in each.clips} for name, each in evaluations.items()}
-    first, *others = evaluations
-    shared = [clip for clip in clips[first] if all(clip in each for each in clips.values())]
-    if not shared:
-        return None
-    groups = {clip: clips[first][clip].group for clip in shared}
-    pairs = []
-    for entry in METRICS:
-        reference = _values(clips[first], shared, entry.name)
-        weights = {clip: clips[first][clip].scores[entry.name].weight for clip in reference}
-        for name in others:
-            values = _values(clips[name], shared, entry.name)
-            both = [value for clip, value in values.items() if clip in reference]
-            if (found := paired_difference(values, reference, groups, weights)) is not None:
-                pairs.append((name, entry, sum(both) / len(both), found))
-    adjusted = holm([found.p for *_, found in pairs])
-    differences = [
-        MetricDifference(name, entry.name, mean, found, _sign(entry.sign * found.mean, p))
-        for (name, entry, mean, found), p in zip(pairs, adjusted)
-    ]
-    points = {name: f"{each.operating_point}, {each.kbps:.2f} kbit/s" for name, each in evaluations.items()}
-    split = next(iter(evaluations.values())).split
-    return EvaluatedTogether(split, points, len(shared), len(set(groups.values())), differences)
-
-
-def _values(clips: Mapping[str, _Clip], shared: Iterable[str], name: str) -> dict[str, float]:
-    found = {clip: clips[clip].scores.get(name) for clip in shared}
-    return {clip: score.value for clip, score in found.items() if score is not None and score.value is not None}
-
-
-def _sign(better: float, p: float | None) -> int:
-    return 0 if p is None or p > SIGNIFICANCE else 1 if better > 0 else -1

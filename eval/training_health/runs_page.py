@@ -12,18 +12,16 @@ from codec.audio.resampling import resample
 from codec.runtime.command import command_line
 from codec.training.metrics_log import TRAINING_EVALUATION, VALIDATION, Curve
 from codec.training.run_folder import ORIGINAL_FOLDER, SOUNDS_FOLDER, audio_sample_folder, audio_sample_folders
-from eval.evaluation.formatting import format_difference, format_value
-from eval.metrics.confidence import describe_correction
-from eval.metrics.registry import metric
+from eval.evaluation.paired_evaluations import EvaluatedTogether, describe_evaluations
 from eval.pages.page import write_page
+from eval.pages.paired_table import paired_table
+from eval.pages.players import ORIGINAL, AudioVersion, PlayedClip
 from eval.pages.plots import Line, overlaid_curves_svg
 from eval.pages.spectrograms import data_url
 from eval.pages.text_table import Table
-from eval.training_health.page import AudioSample, SampleVersion
 from eval.training_health.run_comparison import (
     ComparedRun,
-    EvaluatedTogether,
-    compare_evaluations,
+    compare_evaluated_runs,
     losses_are_comparable,
     read_runs,
     recipe_differences,
@@ -49,7 +47,7 @@ def write_runs_page(folders: Sequence[Path], out: Path) -> str:
         UserError: there are fewer than two runs, a folder holds none, or the file cannot be written.
     """
     runs = read_runs(folders)
-    evaluated, comparable = compare_evaluations(runs), losses_are_comparable(runs)
+    evaluated, comparable = compare_evaluated_runs(runs), losses_are_comparable(runs)
     verdict = describe_runs(runs, evaluated, comparable)
     about_losses = (
         ""
@@ -65,7 +63,7 @@ def write_runs_page(folders: Sequence[Path], out: Path) -> str:
         verdict=verdict,
         clips=_clips(runs),
         runs=_runs_table(runs),
-        quality=_quality_table(runs, evaluated) if evaluated else None,
+        quality=paired_table(evaluated) if evaluated else None,
         without_quality=_ask_for_evaluations(runs),
         curves=_curves(runs),
         about_losses=about_losses,
@@ -91,25 +89,12 @@ def describe_runs(runs: Sequence[ComparedRun], evaluated: EvaluatedTogether | No
     Returns:
         The verdict.
     """
-    first, *others = runs
     if evaluated is not None:
-        clear = [found for found in evaluated.differences if found.sign]
-        if not clear:
-            return (
-                f"By no metric does a run differ significantly from {first.name}, on {evaluated.clips} clips of"
-                f" {evaluated.groups} groups."
-            )
-        parts = []
-        for run in others:
-            for sign, word in ((1, "better"), (-1, "worse")):
-                names = [metric(found.metric).label for found in clear if found.run == run.name and found.sign == sign]
-                parts += (
-                    [f"{run.name} is significantly {word} than {first.name} by {', '.join(names)}"] if names else []
-                )
-        return f"{'; '.join(parts)}, on {evaluated.clips} clips of {evaluated.groups} groups."
+        return describe_evaluations(evaluated)
     known = [run for run in runs if run.best_loss is not None]
     if not comparable or len(known) < len(runs):
-        return "The losses of these runs cannot be compared, and they were not evaluated on the same clips."
+        why = "not all have one yet" if comparable else "their data, crops or terms differ"
+        return f"The losses of these runs cannot be compared: {why}. Nor were they evaluated on the same clips."
     best, second = sorted(known, key=lambda run: run.best_loss or 0.0)[:2]
     assert best.best_loss is not None and second.best_loss is not None
     below = 1 - best.best_loss / second.best_loss
@@ -138,33 +123,6 @@ def _runs_table(runs: Sequence[ComparedRun]) -> Table:
 
 def _nominal_kbps(run: ComparedRun) -> float:
     return run.recipe.codec.kbps_per_codebook * run.recipe.codec.quantizer.codebooks
-
-
-def _quality_table(runs: Sequence[ComparedRun], evaluated: EvaluatedTogether) -> Table:
-    first, *others = runs
-    names = dict.fromkeys(found.metric for found in evaluated.differences)
-    found = {(one.run, one.metric): one for one in evaluated.differences}
-    rows = []
-    for name in names:
-        cells = [f"{metric(name).label} {metric(name).arrow}"]
-        for run in others:
-            one = found.get((run.name, name))
-            if one is None:
-                cells += ["–", "–"]
-                continue
-            mark = {1: " ▲", -1: " ▼", 0: ""}[one.sign]
-            cells += [format_value(name, one.mean), format_difference(name, one.difference) + mark]
-        rows.append(cells)
-    split = "test" if evaluated.split == "test" else "validation"
-    count = sum(one.difference.p is not None for one in evaluated.differences)
-    points = "; ".join(f"{name}: {point}" for name, point in evaluated.points.items())
-    note = (
-        f"On {evaluated.clips} clips of {evaluated.groups} groups of the {split} split that all runs were evaluated on"
-        f" ({points}). Differences are to {first.name}, paired by clip, with 95 % t intervals over groups; ▲ better, ▼"
-        f" worse: {describe_correction(count)}."
-    )
-    head = ["metric", *(cell for run in others for cell in (run.name, f"{run.name} less {first.name}"))]
-    return Table("Quality", note, head, rows)
 
 
 def _ask_for_evaluations(runs: Sequence[ComparedRun]) -> str:
@@ -203,22 +161,22 @@ def _over_minutes(run: ComparedRun, curve: Curve) -> Line | None:
     return Line(tuple(at[step] for step in curve.steps), curve.values)
 
 
-def _clips(runs: Sequence[ComparedRun]) -> list[AudioSample]:
+def _clips(runs: Sequence[ComparedRun]) -> list[PlayedClip]:
     """Return the clips that all runs have decoded, each with the original and the versions of all."""
     sounds = [run.folder / SOUNDS_FOLDER for run in runs]
     first = sounds[0] / ORIGINAL_FOLDER
-    clips = []
+    clips: list[PlayedClip] = []
     for original in sorted(first.glob("clip_*.flac")):
         if not all(_is_same_clip(original, folder / ORIGINAL_FOLDER / original.name) for folder in sounds[1:]):
             continue
-        versions = [SampleVersion("Original", data_url("audio/flac", original.read_bytes()))]
+        versions = [AudioVersion(ORIGINAL, data_url("audio/flac", original.read_bytes()))]
         for run, folder in zip(runs, sounds):
             steps = audio_sample_folders(folder)
             step = run.best_step if run.best_step in steps else max(steps, default=0)
             decoded = audio_sample_folder(folder, step or 0) / original.name
             if decoded.is_file():
-                versions.append(SampleVersion(run.name, data_url("audio/flac", decoded.read_bytes())))
-        clips.append(AudioSample(audio.info(original).seconds or 0.0, versions))
+                versions.append(AudioVersion(run.name, data_url("audio/flac", decoded.read_bytes())))
+        clips.append(PlayedClip(f"Clip {len(clips) + 1}", audio.info(original).seconds or 0.0, versions))
     return clips
 
 

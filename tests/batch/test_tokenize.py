@@ -19,7 +19,7 @@ import pytest
 import soundfile
 import torch
 
-from codec.api import AudioCodec
+from codec.audio_codec import AudioCodec
 from codec.batch.decode import decode_batch, token_jobs
 from codec.batch.encode import encode_batch
 from codec.batch.jobs import BatchOptions
@@ -76,7 +76,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_shards_hold_the_codes_of_nac_files_and_decode_like_them(sounds, codec):
-    assert figures(encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), codebooks=2, per_shard=2)) == (5, 0, 0)
+    batch = encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), codebooks=2, per_shard=2)
+    assert figures(batch) == (5, 0, 0)
     encode_batch([Path("in")], Path("nac"), LoadedModel(codec), CodingOptions(codebooks=2))
     assert sorted(contents(Path("tok"))) == [f"tokens-{number:06}.tar" for number in range(3)]
     found = read(*sorted(Path("tok").glob("*.tar")))
@@ -84,6 +85,7 @@ def test_shards_hold_the_codes_of_nac_files_and_decode_like_them(sounds, codec):
         "a": "in/a.wav", "x/b%2Ec": "in/x/b.c.flac", "x/e": "in/x/e.wav", "x/y/d%25é": "in/x/y/d%é.wav", "z": "in/z.wav"
     }  # fmt: skip
     assert list(found) == list(sources)
+    assert batch.summary.tokens == sum(np.load(io.BytesIO(members["npy"])).size for members in found.values())
     for key, members in found.items():
         source = soundfile.info(sources[key])
         told, codes = json.loads(members["json"]), np.load(io.BytesIO(members["npy"]), allow_pickle=False)

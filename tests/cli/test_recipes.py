@@ -29,6 +29,7 @@ def test_what_is_shown_is_the_recipe(capsys, tmp_path):
     for words in (["speech_24k"], ["speech_24k", "--all-settings"]):
         (tmp_path / "a.yaml").write_text(run(capsys, "recipes", *words)[1])
         assert read_recipe(str(tmp_path / "a.yaml")) == read_recipe("speech_24k")
+    assert run(capsys, "recipes", tmp_path / "a.yaml")[2].strip().endswith(read_recipe("speech_24k").codec.text())
 
 
 def test_a_copy_is_the_recipe_until_it_is_changed(capsys, tmp_path):

@@ -12,6 +12,7 @@ from data_prep.groups import FOLDER, Grouping, choose_grouping, group_entries
 from data_prep.listing import Listing
 from data_prep.sources import find_audio
 from tests.helpers.corpora import files_by_group, touch_files
+from tests.helpers.preparation import write_table
 
 
 def count_groups(entries: Listing, grouping: Grouping) -> int:
@@ -53,6 +54,22 @@ def test_the_offered_rule_keeps_speakers_of_two_subsets_together(tmp_path: Path)
     words = shlex.split(str(question.value).replace(";", " "))
     by_speaker = files_by_group(tmp_path, rule=words[words.index("--group-by") + 1])[1]
     assert {name: len(members) for name, members in by_speaker.items()} == {f"spk{s}": 4 for s in range(5)}
+
+
+def test_a_table_beside_nested_folders_keeps_its_groups(tmp_path: Path) -> None:
+    touch_files(tmp_path, [f"words/spk{s}/{u}.wav" for s in range(4) for u in range(3)] + ["tapes/spk9/a.wav"])
+    touch_files(tmp_path, [f"talks/{n}.wav" for n in range(6)] + ["talks/lost.wav"])
+    write_table(tmp_path / "talks/who.csv", [["path", "speaker"], *([f"{n}.wav", f"p{n % 2}"] for n in range(6))])
+    with pytest.raises(UserError, match=r"--group-by rest:level:1.*--group-by rest:folder"):
+        files_by_group(tmp_path)
+    content = find_audio([tmp_path])
+    assert (content.corpora[0].unlisted, Path(content.corpora[0].first_unlisted).name) == (1, "lost.wav")
+    members = files_by_group(tmp_path, rule="rest:folder")[1]
+    assert {name: len(files) for name, files in members.items() if name.startswith("p")} == {"p0": 3, "p1": 3}
+    assert len(members) == 4 + 1 + 2
+    assert len(files_by_group(tmp_path, rule="rest:level:1")[1]) == 2 + 2
+    with pytest.raises(UserError, match="rest:folder"):
+        files_by_group(tmp_path, rule="rest:time")
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def codec(request) -> Codec:
 def test_single_frames_are_those_of_the_layers(codec, streams, quantize):
     wave = noise_tensor(streams, 1, FRAMES * codec.config.latent_hop).numpy()
     wave[0, :, 5 * codec.config.latent_hop : 12 * codec.config.latent_hop] = 0
-    frames, layers = codec.stream_encoder(streams, 3, 1, quantize), TorchBackend(codec, quantize).encoding_step(3)
+    frames, layers = codec.stream_encoder(streams, 3, 1, quantize), TorchBackend(codec, quantize).encoding_step(3, 16)
     outputs = frames.push(wave)
     expected = StreamEncoder(codec.config, layers, streams, 1).push(wave)
     assert isinstance(layers, TorchStep) and isinstance(frames._blocks._step, EncodeFrame)
@@ -53,14 +53,14 @@ def test_single_frames_are_those_of_the_layers(codec, streams, quantize):
         codes[:, 1:, ::3] = codes[:, :, 7] = NO_CODE
     decoder = codec.stream_decoder(streams, 1, quantize)
     sound = np.concatenate([decoder.push(codes[..., :9]), decoder.push(codes[..., 9:])], 2)
-    whole = StreamDecoder(codec.config, TorchBackend(codec, quantize).decoding_step(), streams, 16)
+    whole = StreamDecoder(codec.config, TorchBackend(codec, quantize).decoding_step(16), streams, 16)
     whole = np.concatenate([whole.push(codes), whole.flush()], 2)
     assert isinstance(decoder._blocks._step, DecodeFrame)
     np.testing.assert_allclose(sound, whole, atol=1e-5 * np.abs(whole).max())
 
 
 def test_states_of_streams_are_joined_and_split(codec):
-    step, block = TorchBackend(codec, single_frames=True).encoding_step(2), noise_tensor(3, 16).numpy()
+    step, block = TorchBackend(codec).encoding_step(2, 1), noise_tensor(3, 16).numpy()
     _, state = step(block, step.initial_state(3))
     again = step.join_states(step.split_state(state, [1, 2]))
     np.testing.assert_equal(again, state)
@@ -86,7 +86,7 @@ def test_streams_share_weights_until_these_change():
     before = one.push(codes)
     codec.decoder.blocks[1].contract.weight.mul_(2)
     after = codec.stream_decoder(block=1).push(codes)
-    layers = StreamDecoder(codec.config, TorchBackend(codec).decoding_step(), 1, 1).push(codes)
+    layers = StreamDecoder(codec.config, TorchBackend(codec).decoding_step(16), 1, 1).push(codes)
     np.testing.assert_allclose(after, layers, atol=1e-5)
     assert np.abs(after - before).max() > 1e-4
 

@@ -214,7 +214,10 @@ def test_damaged_graphs_are_refused(exported, tmp_path):
 
 @pytest.mark.parametrize(("dtype", "least_db", "error"), [("float16", 55, 2**-11), ("int8", 35, 1 / 250)])
 def test_decoders_with_smaller_weights(exported, dtype, least_db, error):
-    """Each stored weight is within half a step of what it stands for, and what is heard hardly changes."""
+    """Each stored weight is within half a step of what it stands for, and what is heard hardly changes.
+
+    The matrix of the MDCT is not among them.
+    """
     whole, small = onnx.load(exported / DECODER), onnx.load(exported / decoder_graph(dtype))
     expected, stored = (
         {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer} for model in (whole, small)
@@ -227,6 +230,8 @@ def test_decoders_with_smaller_weights(exported, dtype, least_db, error):
         limit = error if stored[f"{name}_stored"].dtype == np.int8 else 2**-11
         assert (np.abs(found - expected[name]) <= limit * np.abs(expected[name]).max(0) + 1e-7).all()
     plain, graphs = library.load(exported), library.load(exported, device="onnx", dtype=dtype)
+    size = plain.model.config.hop, 2 * plain.model.config.hop
+    assert [size in {array.shape for array in arrays.values()} for arrays in (expected, stored)] == [True, False]
     codes = plain.encode(noise(16000), 16000).codes
     truth, found = plain.decode(codes), graphs.decode(codes)
     difference = (found - truth).square().sum()
@@ -270,9 +275,12 @@ def test_single_frames_have_graphs_of_their_own(exported, dtype, least_db):
 
 
 def test_graphs_for_single_frames_compute_them(exported, tmp_path):
+    """And they alone: the graphs for blocks of any size are not opened for them."""
     folder = shutil.copytree(exported, tmp_path / "model")
-    (folder / frame_graph(ENCODER)).unlink()
     codec = load_model(str(folder), "onnx").codec
+    (folder / DECODER).unlink()
+    assert codec.stream_decoder(block=1).push(np.zeros((1, 1, 2), int)).shape[2] == codec.config.latent_hop
+    (folder / frame_graph(ENCODER)).unlink()
     with pytest.raises(UserError, match=r"encoder.frame.onnx: no such graph; .*--onnx --single-frames"):
         codec.stream_encoder(block=1).push(noise(1, 1, 640).numpy())
 

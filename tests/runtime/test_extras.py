@@ -41,6 +41,7 @@ COMMANDS = {
     "health": "health|missing",
     "evaluate": "evaluate|speech_16k_v2|--data|missing|--out|made",
     "report": "report|missing|--out|made.html",
+    "page": "page|missing|--out|made",
     "speed": "speed|missing",
     "compare": "compare|peers|--data|missing|--out|made",
     "search": "search|run|search_speech|--data|missing|--out|made",

@@ -63,6 +63,8 @@ def test_falling_validation_is_underfitted_and_more_steps_are_recommended():
 def test_a_run_that_learned_nothing_is_underfitted_and_no_more_steps_are_recommended(baseline):
     found = diagnose(curve(np.full(len(STEPS), 5.0) * wobble(0)), curve(np.full(len(STEPS), 5.1)), baseline)
     assert found.verdict == "underfitted" and "lr-range-test" in found.action
+    after_minutes = Curve(tuple(step // 50 for step in curve(STEPS).steps), (5.0,) * len(STEPS))
+    assert "1,000" in diagnose(after_minutes, after_minutes, baseline).action
 
 
 def test_fine_tuning_from_a_good_model_is_not_underfitted():

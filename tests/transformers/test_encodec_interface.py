@@ -154,6 +154,7 @@ def test_folders_are_read_and_written_offline(ours, model, tmp_path, monkeypatch
     for folder in (tmp_path / "saved", tmp_path / "exported"):
         assert isinstance(AutoConfig.from_pretrained(folder), LatheConfig)
         found = AutoModel.from_pretrained(folder)
+        assert not found.training
         extractor = AutoFeatureExtractor.from_pretrained(folder)
         assert isinstance(found, LatheModel) and isinstance(extractor, EncodecFeatureExtractor)
         assert extractor.sampling_rate == found.config.sampling_rate == 16000

@@ -204,10 +204,9 @@ const zone = document.getElementById("drop"), picker = document.getElementById("
 const rate = document.getElementById("rate"), model = document.getElementById("model");
 
 async function offerEncodings() {
-  const { codebooks, kbps } = await client.call("describe", [model.value]);
-  rate.replaceChildren(...shares(codebooks).map((number) => {
-    return new Option(`up to ${kbit(number * kbps)}`, number);
-  }));
+  const { codebooks, kbps } = await client.call("describe", [model.value]), most = codebooks * kbps;
+  const rates = [1 / 2, 1 / 3, 1 / 4, 1 / 6, 1 / 8].map((part) => part * most);
+  rate.replaceChildren(new Option("all codes", Infinity), ...rates.map((each) => new Option(`at most ${kbit(each)}`, each)));
 }
 
 async function take(file) {

@@ -1,11 +1,11 @@
 // Decodes and encodes beside the page, so that it stays responsive. Each message is `{id, method, arguments}`; its answer
 // is `{id, result}` or `{id, error}`, and `{id, progress}` before.
+import { writeNacWithin } from "./nac/bit_rate.js";
 import { NacError } from "./nac/bytes.js";
 import { readStart } from "./nac/header.js";
 import { NacFile } from "./nac/nac_file.js";
 import { Decoder, Encoder } from "./nac/network.js";
 import { readTables } from "./nac/tables.js";
-import { writeNac } from "./nac/writer.js";
 
 let settings = null, runtime = null;
 const models = new Map(), files = new Map(), streams = new Map();
@@ -64,12 +64,12 @@ const methods = {
     return { rate, codebooks, kbps: (bits * rate) / latentHop / 1000 };
   },
 
-  /** Encode channels at the model's sample rate; the answer is the bytes of a file. */
-  async encode(fingerprint, channels, codebooks, progress) {
+  /** Encode channels at the model's sample rate; the answer is the bytes of a file of at most `kbps`. */
+  async encode(fingerprint, channels, kbps, progress) {
     const model = await modelOf(fingerprint);
     const encoder = await (model.encoder ??= session(model, "encoder").then((made) => new Encoder(runtime, made, model.constants)));
-    const made = await encoder.encode(channels, codebooks, progress);
-    return writeNac(made.codes, made, model.constants, model.tables);
+    const made = await encoder.encode(channels, model.constants.codebooks, progress);
+    return writeNacWithin(made.codes, made, model.constants, model.tables, kbps);
   },
 };
 

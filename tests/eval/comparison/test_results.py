@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from eval.comparison.results import CandidateResult, TrainedRun, compare_rates, count_comparisons
 from eval.evaluation.codec_scores import ClipScores, CodecScores
@@ -38,3 +39,11 @@ def test_significance_is_corrected_for_all_candidates_at_a_rate():
     alone = [row.metrics["pesq"].difference for row in rows[1:-1]]
     assert any(found.low > 0 or found.high < 0 for found in alone)  # by chance, each by itself
     assert [row.metrics["pesq"].sign for row in rows] == [0] * 41 + [1]
+
+
+def test_two_groups_have_means_and_no_intervals():
+    rows = compare_rates([finished("A", [Score(3.0), Score(3.3)]), finished("B", [Score(3.1), Score(3.5)])], [3.0])
+    for estimate in (row.metrics["pesq"].value for row in rows):
+        assert estimate.groups == 2 and estimate.low is estimate.high is None
+    difference = rows[1].metrics["pesq"].difference
+    assert difference.mean == pytest.approx(0.15) and difference.low is difference.high is None

@@ -137,11 +137,14 @@ def test_one_of_several_processes_is_refused(tmp_path, prepared, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_candidate_that_fails_is_listed_and_the_others_go_on(tmp_path, prepared):
+def test_a_candidate_that_fails_is_listed_and_the_others_go_on(tmp_path, prepared, capsys):
     diverging = {"settings": {"optim.lr": 10.0, "optim.clip_norm": 1e9, "optim.warmup_steps": 0}}
     plan = write_comparison_plan(tmp_path, candidates={"wild": diverging, "ours": {}}, clips=1, kbps=[0.6])
     with pytest.raises(SystemExit, match="1"):
-        main(["compare", plan, "--data", str(prepared), "--out", str(tmp_path / "out")])
+        main(["compare", plan, "--data", str(prepared), "--out", str(tmp_path / "out"), "--quiet"])
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 1 and str(tmp_path / "out/comparison.md") in printed.out
+    assert "wild-seed0 failed" in printed.err and "ours-seed0" not in printed.err
     found = json.loads((tmp_path / "out/comparison.json").read_text())
     assert found["failed"] and "seed 0 failed" in found["candidates"][0]["state"]
     assert [len(candidate["runs"]) for candidate in found["candidates"]] == [0, 1]

@@ -11,7 +11,8 @@ from codec.cli import main
 from codec.errors import UserError
 from eval.listening.answers import read_answers
 from eval.listening.export import export_test
-from eval.listening.sounds import LOW_ANCHOR, ORIGINAL, Sound, make_anchors, read_clips
+from eval.listening.sounds import LOW_ANCHOR, Sound, make_anchors, read_clips
+from eval.pages.players import ORIGINAL
 from tests.helpers.browser import browser
 from tests.helpers.example_report import write_example_report
 

@@ -234,6 +234,11 @@ def test_evaluations_are_combined(evaluated, tmp_path, open_page, capsys):
     assert systems == [*ours, "Opus12 kbps"]  # two models of one name; Opus, the same for both, once
     assert page.locator("#rates figure:visible").count() == 2
     assert page.get_by_text("Not on the same clips").count() == 0
+    assert page.locator("#differences tbody tr").count() > 0
+    players = page.locator("#listen .ab")
+    buttons = players.first.locator(".switch button").all_text_contents()
+    assert players.count() > 0 and buttons[0] == "Original"
+    assert [label.partition(" · ")[0] for label in buttons[1:]] == [f"run ({evaluated})", f"run ({other})", "Opus 12"]
 
 
 def test_unreadable_results_are_refused_with_their_path(evaluated, tmp_path):

@@ -134,6 +134,10 @@ def test_a_search_prints_its_result_alone_to_standard_output(finished, prepared,
         main(["search", "run", plan, "--data", str(prepared), "--out", str(finished)])  # nothing is left to do
     printed = capsys.readouterr()
     assert "default" in printed.out and "validation loss" not in printed.out
+    with pytest.raises(SystemExit, match="0"):
+        main(["search", "run", plan, "--data", str(prepared), "--out", str(finished), "--quiet"])
+    quiet = capsys.readouterr()
+    assert len(quiet.out.splitlines()) == 1 and str(finished / "front.html") in quiet.out and not quiet.err
 
 
 def test_a_search_that_was_killed_goes_on(tmp_path, prepared):

@@ -15,7 +15,7 @@ from codec.errors import UserError
 from codec.recipe import read_recipe
 from codec.training.run_folder import TrainingResult
 from eval.training_health.run_comparison import (
-    compare_evaluations,
+    compare_evaluated_runs,
     losses_are_comparable,
     read_runs,
     recipe_differences,
@@ -59,18 +59,18 @@ def folders(tmp_path) -> list[Path]:
 
 
 def test_metrics_are_compared_clip_by_clip_across_sample_rates(folders):
-    found = compare_evaluations(read_runs(folders))
+    found = compare_evaluated_runs(read_runs(folders))
     (one,) = found.differences
     values = [json.loads((run / "validation/results.json").read_text())["clips"] for run in folders]
     x, y = ({clip["clip_id"]: clip["scores"]["pesq"]["value"] for clip in each} for each in values)
     shared = sorted(x.keys() & y.keys())
     expected = ttest_rel([y[clip] for clip in shared], [x[clip] for clip in shared])
     low, high = expected.confidence_interval(0.95)
-    assert (found.clips, one.run, one.metric, one.sign) == (9, "y", "pesq", 1)
+    assert (found.clips, one.name, one.metric, one.sign) == (9, "y", "pesq", 1)
     assert (one.difference.low, one.difference.high) == pytest.approx((low, high))
     assert one.difference.p == pytest.approx(expected.pvalue)
     (folders[1] / "validation/results.json").unlink()
-    assert compare_evaluations(read_runs(folders)) is None
+    assert compare_evaluated_runs(read_runs(folders)) is None
 
 
 def test_recipes_are_compared_setting_by_setting(folders):
