@@ -116,7 +116,7 @@ class _Outline(HTMLParser):
 def outline_digest(template: str, folder: Path = TEMPLATES) -> str:
     """Compute a digest of what decides the look of a page: elements, their order, headings, labels and styles.
 
-    Sentences, values, comments and programs do not count, so that a new wording needs no new picture.
+    Sentences, values, comments, programs and macros of other pages do not count, so that they need no new picture.
 
     Args:
         template: file name of the page's template.
@@ -125,19 +125,36 @@ def outline_digest(template: str, folder: Path = TEMPLATES) -> str:
     Returns:
         Hexadecimal digits.
     """
-    left, seen, digest = [template], {template}, hashlib.sha256()
+    sources, imported, left = dict[str, str](), dict[str, str](), [template]
     while left:
         name = left.pop()
+        comment = r"/\*.*?\*/" if name.endswith(".css") else "{#.*?#}"
+        sources[name] = re.sub(comment, "", (folder / name).read_text(encoding="utf-8"), flags=re.DOTALL)
+        imported |= {alias: file for file, alias in re.findall(r'{% import "(.*?)" as (\w+) %}', sources[name])}
+        further = {other for other in find_referenced_templates(Environment().parse(sources[name])) if other}
+        left += sorted(
+            other for other in further - sources.keys() - set(imported.values()) if not other.endswith(".js")
+        )
+    page = "".join(sources.values())
+    for alias, name in sorted(imported.items()):
         source = (folder / name).read_text(encoding="utf-8")
-        if name.endswith(".css"):
-            parts = re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL).split()
-        else:
-            parts = _Outline(re.sub(r"{#.*?#}", "", source, flags=re.DOTALL)).found
+        sources[name] = _used_macros(source, set(re.findall(rf"\b{alias}\.(\w+)", page)))
+    digest = hashlib.sha256()
+    for name, source in sorted(sources.items()):
+        parts = source.split() if name.endswith(".css") else _Outline(source).found
         digest.update("\n".join([name, *parts]).encode())
-        further = {other for other in find_referenced_templates(Environment().parse(source)) if other} - seen
-        left += sorted(other for other in further if not other.endswith(".js"))
-        seen |= further
     return digest.hexdigest()[:16]
+
+
+def _used_macros(source: str, used: set[str]) -> str:
+    """Return the macros of a template that are used, and those that they use."""
+    source = re.sub("{#.*?#}", "", source, flags=re.DOTALL)
+    macros = {found[1]: found[0] for found in re.finditer(r"{% macro (\w+)\(.*?{%-? endmacro %}", source, re.DOTALL)}
+    left, kept = sorted(used & macros.keys()), set[str]()
+    while left:
+        kept.add(name := left.pop())
+        left += [other for other in macros if other not in kept and re.search(rf"\b{other}\(", macros[name])]
+    return "\n".join(macros[name] for name in sorted(kept))
 
 
 def take_picture(address: str, template: str, picture: Path, height: int) -> None:
