@@ -25,6 +25,8 @@ CONTAINERS = frozenset(
 """Folder names that describe the storage or division of a corpus and define no groups."""
 NAME_PATTERNS = (r"([^/_-]+)[_-][^/]*$", r"([^/]+)[_-][^/_-]*$")
 """Patterns for the part that file names may share: all before the first separator, or all before the last."""
+_LISTED = 5
+"""Largest number of names that a question lists."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ def _ask_about_names(entries: Listing) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
 
 
 def _rule_for(folders: Collection[tuple[str, ...]], outer: Sequence[str], prefix: str) -> str:

@@ -101,11 +101,16 @@ class PreparationSummary:
         lines += [f"note: {line}" for line in self.advice]
         return "\n".join(lines)
 
+    def _unit(self) -> tuple[str, float]:
+        """Return the unit of all durations on the screen, and its seconds."""
+        return ("hours", 3600.0) if sum(split.hours for split in self.splits) >= 1 else ("minutes", 60.0)
+
     def _split_lines(self) -> list[str]:
+        unit, size = self._unit()
         return [
-            "split     hours   groups    clips   seconds %  ratio %",
+            f"split {unit:>9}   groups    clips   seconds %  ratio %",
             *(
-                f"{split.split:<6}{split.hours:>9.3f}{split.groups:>9}{split.clips:>9}"
+                f"{split.split:<6}{3600 * split.hours / size:>9.2f}{split.groups:>9}{split.clips:>9}"
                 f"{100 * split.share_reached:>12.1f}{100 * split.share_asked:>9.1f}"
                 for split in self.splits
             ),
@@ -113,24 +118,26 @@ class PreparationSummary:
 
     def _domain_lines(self) -> list[str]:
         names = sorted({name for split in self.splits for name in split.domains})
-        lines = ["minutes by domain" + "".join(f"{split.split:>9}" for split in self.splits)]
+        unit, size = self._unit()
+        lines = [f"{f'{unit} by domain':<17}" + "".join(f"{split.split:>9}" for split in self.splits)]
         for name in names:
-            cells = "".join(f"{split.domains.get(name, 0.0) / 60:>9.1f}" for split in self.splits)
+            cells = "".join(f"{split.domains.get(name, 0.0) / size:>9.2f}" for split in self.splits)
             lines.append(f"  {name:<15.15}{cells}")
         return lines
 
     def _source_lines(self) -> list[str]:
-        hours = {
-            name: [split.sources.get(name, 0.0) / 3600 for split in self.splits]
+        unit, size = self._unit()
+        durations = {
+            name: [split.sources.get(name, 0.0) / size for split in self.splits]
             for name in {name for split in self.splits for name in split.sources}
         }
-        longest_first = sorted(hours, key=lambda name: (-sum(hours[name]), name))
-        lines = [f"{'hours by source':<26}" + "".join(f"{split.split:>9}" for split in self.splits)]
+        longest_first = sorted(durations, key=lambda name: (-sum(durations[name]), name))
+        lines = [f"{f'{unit} by source':<26}" + "".join(f"{split.split:>9}" for split in self.splits)]
         for name in longest_first[:_MOST_SOURCES]:
-            cells = "".join(f"{value:>9.3f}" if value else f"{'–':>9}" for value in hours[name])
+            cells = "".join(f"{value:>9.2f}" if value else f"{'–':>9}" for value in durations[name])
             lines.append(f"  {escape_invisible(name):<24.24}{cells}")
-        if len(hours) > _MOST_SOURCES:
-            lines.append(f"  and {len(hours) - _MOST_SOURCES} more, in summary.json")
+        if len(durations) > _MOST_SOURCES:
+            lines.append(f"  and {len(durations) - _MOST_SOURCES} more, in summary.json")
         return lines
 
     def _level_lines(self) -> list[str]:

@@ -41,12 +41,14 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         from codec.batch.inputs import NAC, FileKinds, find_inputs
 
     files: list[dict[str, Any]] = []
-    status, name_of = 0, cache(_model_name)
+    status, wrong, name_of = 0, set[Path](), cache(_model_name)
     decode = _decoder() if arguments.verify else None
     inputs = find_inputs(arguments.inputs, FileKinds(f"{NAC} files", {NAC}))
     for failure in inputs.failures:
         status = print_error(failure.reason, FAILED)
+        wrong.add(failure.path)
     for path, _ in inputs.files:
+        wrong.add(path)
         try:
             files.append(_describe(path, name_of))
             if arguments.extract_pictures:
@@ -56,14 +58,16 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
             if damaged := files[-1]["damaged_packets"]:
                 count = "1 damaged packet" if len(damaged) == 1 else f"{len(damaged)} damaged packets"
                 status = print_error(f"{path}: {count}; encode the source again", FAILED)
-            elif decode and not fault:
-                decode(path)
+            elif not fault:
+                if decode:
+                    decode(path)
+                wrong.remove(path)
         except UserError as error:
             status = print_error(str(error), FAILED)
     if arguments.json:
         print(json.dumps(files, indent=1, default=str))
     elif len(files) > 1 and not arguments.details:
-        print("\n".join([*map(_line, files), _total(files)]))
+        print("\n".join([*map(_line, files), _total(files, len(wrong), decoded=arguments.verify)]))
     else:
         print("\n\n".join("\n".join(f"{name}: {value}" for name, value in _lines(file).items()) for file in files))
     return status
@@ -112,12 +116,14 @@ def _line(info: dict[str, Any]) -> str:
     )
 
 
-def _total(files: list[dict[str, Any]]) -> str:
+def _total(files: list[dict[str, Any]], wrong: int, *, decoded: bool) -> str:
+    """Describe all files in one line: those that can be read, and the number of files with errors."""
     from codec.coding.report import kbps
 
     seconds, size = sum(one["seconds"] for one in files), sum(one["bytes"] for one in files)
     rate = kbps(size - sum(one["metadata_bytes"] for one in files), seconds)
-    return f"{seconds:>10.2f} s {rate:>7.2f} kbit/s  {len(files)} files, {size / 1e6:.2f} MB"
+    state = f"{wrong} with errors" if wrong else "all decoded" if decoded else "all checksums right"
+    return f"{seconds:>10.2f} s {rate:>7.2f} kbit/s  {len(files)} files, {size / 1e6:.2f} MB, {state}"
 
 
 def _extract_pictures(path: Path, folder: Path) -> None:
@@ -158,9 +164,10 @@ def _model_name(fingerprint: str) -> str | None:
 
 
 def _lines(info: dict[str, Any]) -> dict[str, str]:
-    """Format the values; those of a tag with several values are a list."""
+    """Format the values: fractions with three decimals, tags of several values as lists."""
     from codec.audio import split_values
 
     values = {name: split_values(text) for name, text in info["tags"].items()}
     tags = {name: several if len(several) > 1 else several[0] for name, several in values.items()}
-    return {name: escape_invisible(str(value)) for name, value in {**info, "tags": tags}.items()}
+    rounded = {name: round(value, 3) if isinstance(value, float) else value for name, value in info.items()}
+    return {name: escape_invisible(str(value)) for name, value in {**rounded, "tags": tags}.items()}

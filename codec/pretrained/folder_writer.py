@@ -1,6 +1,7 @@
 """What the folder of a model that is passed on holds beside the model, and the writing of such a folder."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -48,6 +49,17 @@ def _source(model: LoadedModel) -> Path | None:
         return None
 
 
+def _keep_links_to(folder: Path, card: str) -> str:
+    """Leave only the text of links to files that are not in the folder, such as those of a repository."""
+
+    def rewritten(link: re.Match[str]) -> str:
+        text, target = link.groups()
+        found = "://" in target or target.startswith("#") or (".." not in target and (folder / target).exists())
+        return link[0] if found else text
+
+    return re.sub(r"\[([^\]]*)\]\(([^)\s]+)\)", rewritten, card)
+
+
 def write_companions(folder: Path, name: str, source: Path | None) -> None:
     """Write what stands beside a model: model card, recipe, curves, training clips, and how to make batches.
 
@@ -64,9 +76,10 @@ def write_companions(folder: Path, name: str, source: Path | None) -> None:
         for file in ("recipe.yaml", "metrics.csv", TRAINED_CLIPS_FILE):
             if (source / file).is_file():
                 shutil.copyfile(source / file, folder / file)
-        if (card := model_folder(source) / CARD_FILE).is_file():
-            shutil.copyfile(card, folder / CARD_FILE)
-    write_model_card(folder, name)
+        if (known := model_folder(source) / CARD_FILE).is_file():
+            shutil.copyfile(known, folder / CARD_FILE)
+    card = write_model_card(folder, name)
+    write_text(card, _keep_links_to(folder, card.read_text(encoding="utf-8")))
     extractor = {
         "feature_extractor_type": "EncodecFeatureExtractor",
         "feature_size": 1,

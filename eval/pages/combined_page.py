@@ -350,6 +350,7 @@ def played_clips(evaluations: Sequence[Evaluation]) -> list[PlayedClip]:
 def _join_players(players: Sequence[tuple[Evaluation, PlayedClip]], number: int) -> PlayedClip:
     _, first = players[0]
     versions = [first.versions[0]]
+    models = {entry.system for entry, _ in players}
     others: dict[str, AudioVersion] = {}
     for entry, clip in players:
         ours = clip.versions[1]
@@ -357,7 +358,8 @@ def _join_players(players: Sequence[tuple[Evaluation, PlayedClip]], number: int)
         versions.append(replace(ours, label=f"{entry.system} · {rate}"))
         own = {point.point for point in entry.rates if point.system == entry.system}
         for version in clip.versions[2:]:
-            if version.label.rpartition(" · ")[0] not in own:
+            name = version.label.rpartition(" · ")[0]
+            if name not in own and name.partition(", ")[0] not in models:
                 others.setdefault(version.label, version)
     seconds = min(clip.seconds for _, clip in players)
     return PlayedClip(f"Clip {number}: {first.title}", seconds, [*versions, *others.values()])

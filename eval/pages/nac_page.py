@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import quote
 
-from codec.batch.inputs import NAC, FileKinds, find_inputs
+from codec.batch.inputs import NAC, FileKinds, below_common, find_inputs
 from codec.bitstream.reader import read_nac_header
 from codec.errors import UserError
 from codec.pretrained.cached_graphs import graphs_of
@@ -125,11 +125,12 @@ def write_nac_page(
 
 
 def _find_files(sources: Sequence[Path]) -> list[tuple[Path, str]]:
-    """Return the paths of files, and their names below the folder that they have in common."""
+    """Return the paths of files, and their names: below the folder of all if two would have the same."""
     found = find_inputs(sources, FileKinds(f"{NAC} files", {NAC}))
     for failure in found.failures:
         raise UserError(failure.reason)
-    return [(path, name.as_posix()) for path, name in found.files]
+    alike = len({name for _, name in found.files}) < len(found.files)
+    return [(path, name.as_posix()) for path, name in (below_common(found.files) if alike else found.files)]
 
 
 def _find_models(files: Sequence[Path], models: Sequence[Path]) -> list[Path]:

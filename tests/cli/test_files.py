@@ -93,6 +93,8 @@ def test_several_files_are_a_line_each_and_a_total(codec, place, tmp_path):
     ran = codec("info", place / "good.nac", tmp_path / "again.nac")
     lines, described = ran.out.splitlines(), json.loads(codec("info", place / "good.nac", "--json").out)[0]
     assert len(lines) == 3 and "again.nac" in lines[1] and "2 files" in lines[2]
+    worse = codec("info", place / "good.nac", tmp_path / "again.nac", place / "cut.nac", tmp_path / "absent.nac")
+    assert "error" not in lines[2] and worse.out.splitlines()[-1].endswith(", 2 with errors")
     assert f"{described['kbps']:.2f}" in lines[2] and f"{2 * described['seconds']:.2f}" in lines[2]
     assert codec("info", place / "good.nac", tmp_path / "again.nac", "--details").out.count("fingerprint:") == 2
 

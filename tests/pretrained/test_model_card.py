@@ -67,9 +67,14 @@ def test_text_of_the_author_stays_and_figures_are_replaced(model):
 
 def test_an_exported_model_has_the_card_with_its_own_figures(model, tmp_path):
     card = write_model_card(model, "news")
-    card.write_text(card.read_text() + "\nNot for music.\n")
+    links = "[a](../../a.md), [b](b.md), [c](config.json), [d](https://d.org/e.md)"
+    card.write_text(card.read_text() + f"\nNot for music. {links}\n")
     exported = fingerprint(export_model(model.parent, tmp_path / "small"))
     text = (tmp_path / "small" / CARD_FILE).read_text()
     write_model_card(tiny_model(tmp_path / "bare"), "bare")  # of which nothing is known
-    assert exported in text and read_fingerprints(model)[0] not in text and text.endswith("Not for music.\n")
+    assert (
+        exported in text
+        and read_fingerprints(model)[0] not in text
+        and text.endswith("\nNot for music. a, b, [c](config.json), [d](https://d.org/e.md)\n")
+    )
     assert cells(text) == cells(card.read_text())

@@ -55,7 +55,7 @@ class Card {
     const { name, facts, position, download } = this.parts, { header, kbps, tags } = file;
     const seconds = this.playback.duration;
     const parts = [clock(seconds), `${header.sampleRate / 1000} kHz`, { 1: "mono", 2: "stereo" }[header.channels] ?? `${header.channels} channels`];
-    const whole = (8 * file.bytes) / 1000 / Math.max(seconds, 0.1);
+    const whole = (8 * (file.bytes - header.blockBytes)) / 1000 / Math.max(seconds, 0.1);
     facts.textContent = [...parts, kbit(whole), size(file.bytes)].join(" · ");
     if (tags.title) this.parts.title.textContent = [tags.title, tags.artist].filter(Boolean).map((values) => values.join(", ")).join(" – ");
     position.max = seconds;

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from codec.bitstream.metadata import replace_metadata
 from codec.cli import main
+from codec.coding.file_info import file_info
 from codec.coding.files import encode_file
 from codec.coding.nac_reader import NacReader
 from codec.coding.options import CodingOptions
@@ -26,19 +28,21 @@ RATE = 16000
 
 @pytest.fixture(scope="module")
 def made(exported_model, tmp_path_factory):
-    """A page with a long file, a damaged one and one in stereo; its model has graphs; the sources."""
+    """A page with a long file, a damaged one, and one in stereo of the same name with tags; the sources."""
     folder = tmp_path_factory.mktemp("page")
     runtime = installed_runtime()
     (folder / "model").symlink_to(exported_model)
     model, rng = load_model(str(folder / "model"), "onnx"), np.random.default_rng(0)
-    for name, seconds, channels in (("long", 9.0, 1), ("stereo", 3.0, 2)):
+    (folder / "b").mkdir()
+    for name, seconds, channels in (("long", 9.0, 1), ("b/long", 3.0, 2)):
         sound = np.cumsum(rng.normal(0, 0.02, (int(seconds * RATE), channels)), 0) * 0.5
         soundfile.write(folder / f"{name}.wav", sound - np.linspace(sound[0], sound[-1], len(sound)), RATE, "FLOAT")
         encode_file(folder / f"{name}.wav", folder / f"{name}.nac", model, CodingOptions())
+    replace_metadata(folder / "b/long.nac", {"comment": 9000 * "x"}, ())
     content = bytearray((folder / "long.nac").read_bytes())
     content[len(content) // 2] ^= 1
     (folder / "damaged.nac").write_bytes(content)
-    files = [folder / f"{name}.nac" for name in ("long", "damaged", "stereo")]
+    files = [folder / f"{name}.nac" for name in ("long", "damaged", "b/long")]
     main_words = ["page", *map(str, files), "--model", str(folder / "model"), "--out", str(folder / "page")]
     with pytest.raises(SystemExit) as ended:
         main([*main_words, "--runtime", str(runtime)])
@@ -60,12 +64,13 @@ def codes_of(made: Path, path: Path) -> np.ndarray:
 def test_sound_and_codes_in_node_are_those_of_onnx_runtime(made, tmp_path):
     """From the start, from any frame on, and in blocks of any size; with damage concealed, and in stereo."""
     (page,) = (made / "page/models").iterdir()
-    cases = [("long", {}), ("damaged", {}), ("stereo", {"block": 37}), ("long", {"start": 211, "block": 64})]
+    cases = [("long", {}), ("damaged", {}), ("b/long", {"block": 37}), ("long", {"start": 211, "block": 64})]
     jobs = [
         {"job": "decode", "path": made / f"{name}.nac", "out": tmp_path / str(number), **given}
         for number, (name, given) in enumerate(cases)
     ]
-    sources = {"long": 1, "stereo": 2}
+    (tmp_path / "b").mkdir()
+    sources = {"long": 1, "b/long": 2}
     for name, channels in sources.items():
         soundfile.read(made / f"{name}.wav", dtype="float32", always_2d=True)[0].T.tofile(tmp_path / name)
         given = {"path": tmp_path / name, "channels": channels, "codebooks": 3, "out": tmp_path / f"{name}.nac"}
@@ -120,6 +125,8 @@ def test_the_page_in_a_browser(made, served, tmp_path):
         assert page.evaluate("document.documentElement.scrollWidth") == 390
         cards = page.locator(".file")
         assert [cards.nth(n).locator("i.lost").count() for n in range(3)] == [0, 1, 0]
+        facts = file_info(made / "b/long.nac")
+        assert f"stereo · {facts['kbps']:.1f} kbit/s · " in cards.nth(2).locator(".facts").inner_text()
         assert "4.00 to 6.00 s" in cards.nth(1).locator(".damage").inner_text()
 
         heard = np.array(page.evaluate(DECODE, "files/damaged.nac"), np.float32)
