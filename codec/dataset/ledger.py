@@ -124,8 +124,8 @@ def open_ledger(
         SealedError: it was opened before, not for all of these weights, and ``again`` is False.
         UserError: the ledger cannot be read or written.
     """
-    with _writing(ledger_folder(data) / LEDGER_FILE):
-        before = read_ledger(data)
+    with _locked(ledger_folder(data) / LEDGER_FILE):
+        before = _openings(ledger_folder(data) / LEDGER_FILE)
         known = {name for entry in before for name in entry.weights}
         if before and not known.issuperset(weights) and not again:
             raise SealedError(
@@ -148,11 +148,12 @@ def record_result(data: Path | str, key: str, result: dict[str, Any]) -> None:
     Raises:
         UserError: there is no such opening, or the disk is full.
     """
-    if key not in {entry.key for entry in read_ledger(data)}:
-        raise UserError(f"{data}: the ledger has no opening with the key {key}")
-    with _writing(ledger_folder(data) / LEDGER_FILE):
+    path = ledger_folder(data) / LEDGER_FILE
+    with _locked(path):
+        if key not in {entry.key for entry in _openings(path)}:
+            raise UserError(f"{data}: the ledger has no opening with the key {key}")
         line = asdict(_Result(key, _now(), result))
-        _append(ledger_folder(data) / LEDGER_FILE, line, "the result stays out of the ledger")
+        _append(path, line, "the result stays out of the ledger")
 
 
 def read_ledger(data: Path | str) -> list[LedgerEntry]:
@@ -167,8 +168,13 @@ def read_ledger(data: Path | str) -> list[LedgerEntry]:
     Raises:
         UserError: a line is damaged.
     """
-    entries: dict[str, LedgerEntry] = {}
     path = ledger_folder(data) / LEDGER_FILE
+    with _reading(path):
+        return _openings(path)
+
+
+def _openings(path: Path) -> list[LedgerEntry]:
+    entries: dict[str, LedgerEntry] = {}
     for number, line in _lines(path):
         try:
             if isinstance(line, dict) and "result_of" in line:
@@ -205,7 +211,7 @@ def record_candidate(data: Path | str, run: str) -> None:
     Raises:
         UserError: the list cannot be written.
     """
-    with _writing(ledger_folder(data) / CANDIDATES_FILE):
+    with _locked(ledger_folder(data) / CANDIDATES_FILE):
         _append(ledger_folder(data) / CANDIDATES_FILE, {"time": _now(), "run": run}, "the run is not counted")
 
 
@@ -223,11 +229,12 @@ def count_candidates(data: Path | str) -> int:
     """
     path = ledger_folder(data) / CANDIDATES_FILE
     runs = set()
-    for number, line in _lines(path):
-        try:
-            runs.add(from_json(_Candidate, line).run)
-        except ValueError as error:
-            raise _damaged(path, number) from error
+    with _reading(path):
+        for number, line in _lines(path):
+            try:
+                runs.add(from_json(_Candidate, line).run)
+            except ValueError as error:
+                raise _damaged(path, number) from error
     return len(runs)
 
 
@@ -236,10 +243,23 @@ def _now() -> str:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     """Lock the file: if one process removes its incomplete line, lines of others must not go with it."""
     with Lock(path).held():
         yield
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Keep writers away, whose lines may be there in part; a file that cannot be written is read without a lock."""
+    lock = Lock(path)
+    if path.is_file():
+        with contextlib.suppress(UserError):
+            lock.acquire(share=True)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _append(path: Path, line: dict[str, Any], consequence: str) -> None:

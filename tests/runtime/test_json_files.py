@@ -85,7 +85,8 @@ def refused(call, *words) -> str:
 RESULTS = {
     "system": "a", "data": "d", "split": "test", "made": "2030-01-02T03:04:05+00:00", "encode_times_real_time": 9.0,
     "decode_times_real_time": 9.0, "memory_mb": None, "opened_before": 0, "candidates": 1,
-    "trained": {"checksum": "c", "parameters": 1, "latency_ms": 40.0}, "clips": [{"clip_id": "x"}],
+    "trained": {"checksum": "c", "parameters": 1, "latency_ms": 40.0}, "operating_point": "all codes", "kbps": 6.0,
+    "clips": [{"clip_id": "x", "group": "g", "scores": {}}],
     "diagnosis": {"verdict": "good"},
     "rates": [{
         "system": "a", "point": "all", "domain": "all", "distribution": "in", "metric": "mel", "kbps": 6.0,
@@ -113,7 +114,7 @@ def test_results_with_any_value_wrong_are_joined_or_refused_in_one_line(tmp_path
     path = tmp_path / "results.json"
     path.write_text(json.dumps(RESULTS))
     write_combined_page([tmp_path], tmp_path / "page.html")
-    assert len(places(RESULTS)) == 26
+    assert len(places(RESULTS)) == 30
     made = 0
     for place in places(RESULTS):
         for value in WRONG:

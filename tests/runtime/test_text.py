@@ -79,7 +79,9 @@ def test_the_files_of_an_evaluation_show_hostile_names(tmp_path):
         assert not [cell for row in rows for cell in row.values() if cell[:1] in ("=", "@", "+")]
     with (tmp_path / "clips.csv").open(newline="", encoding="utf-8") as file:
         assert [float(row["seconds"]) for row in csv.DictReader(file)] == [clip.seconds for clip in clips]
-    dollars = [replace(point, domain=HOSTILE[-1]) for point in named.rates if point.domain == "all"]
+    points = [point for point in named.rates if point.domain == "all"]
+    points += [replace(point, point="another") for point in points]  # two make a curve
+    dollars = [replace(point, domain=HOSTILE[-1]) for point in points]
     assert "$x^$" in str(rate_figures(dollars)[0].svg)
 
 
