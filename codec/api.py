@@ -20,6 +20,7 @@ import torch
 from codec.audio_codec import AudioCodec
 from codec.bitstream.reader import name_source, read_nac_header
 from codec.coding.nac_reader import NacReader, resolve_model
+from codec.errors import UserError
 from codec.model.codec import Codec
 from codec.pretrained import DEFAULT_MODEL
 from codec.pretrained.checkpoint import load_codec
@@ -89,7 +90,7 @@ def from_pretrained(
 
 
 def open(
-    source: str | Path | bytes | BinaryIO,
+    source: str | Path | bytes | bytearray | memoryview | BinaryIO,
     model: AudioCodec | Codec | str | Path | None = None,
     *,
     strict: bool = False,
@@ -108,10 +109,14 @@ def open(
         UserError: not a .nac file, or its model is not available.
     """
     file: Path | BinaryIO
-    if isinstance(source, bytes):
+    if isinstance(source, (bytes, bytearray, memoryview)):
         file = io.BytesIO(source)
+    elif isinstance(source, (str, Path)):
+        file = Path(source)
+    elif isinstance(source, io.TextIOBase) or not hasattr(source, "seek"):
+        raise UserError(f"a path, bytes, or a file that is open for reading bytes, not {type(source).__name__}")
     else:
-        file = Path(source) if isinstance(source, (str, Path)) else source
+        file = source
     if model is None:
         found = resolve_model(_built_in_models(), read_nac_header(file, whole=False).fingerprint, name_source(file))
     elif isinstance(model, AudioCodec):

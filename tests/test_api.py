@@ -134,7 +134,7 @@ def test_files_may_be_bytes_in_memory(tmp_path, c):
     assert memory.getvalue() == (tmp_path / "a.nac").read_bytes() and report.bytes_total == len(memory.getvalue())
     expected = c.decode(c.encode(wave, 44100, codebooks=2))
     with (tmp_path / "a.nac").open("rb") as file:
-        for given in (memory.getvalue(), memory, file, tmp_path / "a.nac"):
+        for given in (memory.getvalue(), memory.getbuffer(), memory, file, tmp_path / "a.nac"):
             with codec.open(given, c) as sound:
                 np.testing.assert_array_equal(sound.read(), expected)
                 np.testing.assert_array_equal(sound.read(40000), expected[:, 40000:])
@@ -142,6 +142,9 @@ def test_files_may_be_bytes_in_memory(tmp_path, c):
         assert not file.closed and not memory.closed
     with pytest.raises(codec.UserError, match="bytes"):
         codec.open(b"RIFF and so on", c)
+    for wrong in (None, io.StringIO("text")):
+        with pytest.raises(codec.UserError, match=type(wrong).__name__):
+            codec.open(wrong, c)
     with pytest.raises(codec.UserError, match=rf"bytes: .*{c.fingerprint[:8]}"):
         codec.open(memory)
     with pytest.raises(codec.UserError):

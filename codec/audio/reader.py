@@ -103,7 +103,7 @@ class AudioInfo:
             yield from _reblocked([block], block_frames)
         if not at:
             raise damage
-        if not (resumed and at == self.frames):
+        if not (resumed and self.frames in (None, at)):  # without a stated length, the last frame is taken for the end
             lost.append((at, max(at, self.frames or 0)))
 
     def _behind_damage(self, first: int) -> Iterator[tuple[int, FloatArray]]:

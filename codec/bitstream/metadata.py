@@ -23,7 +23,7 @@ def replace_metadata(path: Path, tags: Mapping[str, str], pictures: Sequence[Pic
     """Replace all tags and pictures of a file in one step. A file that has none and gets none stays as it is.
 
     Args:
-        path: the file
+        path: the file, or a link to it; its permissions stay
         tags: its new tags
         pictures: its new pictures, which fit, see :func:`codec.bitstream.pictures.fit_pictures`
 
@@ -38,7 +38,8 @@ def replace_metadata(path: Path, tags: Mapping[str, str], pictures: Sequence[Pic
                 start = read_start(file.read, path)
                 if start.header.short and not blocks:
                     return
-                with replacing(path) as part, part.open("wb") as out:
+                with replacing(path.resolve()) as part, part.open("wb") as out:
+                    shutil.copymode(path, part)
                     out.write(_new_start(start, blocks))
                     if start.header.version == 1:
                         _reframe(reader, out)

@@ -47,8 +47,9 @@ def tag_bytes(tags: Mapping[str, str]) -> bytes:
     """
     if not all(isinstance(text, str) for pair in tags.items() for text in pair):
         raise UserError("tags are pairs of texts, such as title=Song")
-    if wrong := next((name for name in tags if not name or "=" in name or SEPARATOR in name), None):
-        raise UserError(f"a tag cannot be named {wrong!r}; leave out the equals sign")
+    for name in tags:
+        if not name or "=" in name or SEPARATOR in name:
+            raise UserError(f"a tag cannot be named {name!r}; give it a name without equals signs")
     try:
         data = _serialise(tags)
     except UnicodeEncodeError as error:

@@ -37,6 +37,8 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     from eval.training_health.run_comparison import is_run
     from eval.training_health.runs_page import write_runs_page
 
+    if arguments.out.suffix not in (".html", ".htm"):
+        raise UserError(f"{arguments.out}: the page is written as HTML; give it a name that ends in .html")
     runs = [folder for folder in arguments.folders if is_run(folder)]
     if runs and len(runs) < len(arguments.folders):
         other = next(folder for folder in arguments.folders if folder not in runs)

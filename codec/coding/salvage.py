@@ -33,7 +33,7 @@ class SourceLosses:
         more = f" and {len(inner) - _LISTED_SPANS} more" if len(inner) > _LISTED_SPANS else ""
         parts = [] if self.cut_off is None else [f"up to {self.cut_off:.2f} s"]
         parts += [f"without {', '.join(inner[:_LISTED_SPANS])}{more}"] if inner else []
-        return f"{', '.join(parts)}; the source is {error.kind}: {error.reason}"
+        return f"{', '.join(parts) or 'nothing is lost'}; the source is {error.kind}: {error.reason}"
 
 
 def find_source_losses(info: AudioInfo) -> SourceLosses:

@@ -4,11 +4,13 @@ import json
 import tarfile
 
 import numpy as np
+import pytest
 import soundfile
 
 from codec import audio
 from codec.bitstream.reader import PacketReader
 from codec.cli import FAILED
+from codec.coding.salvage import SourceLosses, parse_losses
 from tests.helpers.audio import noise
 
 
@@ -65,6 +67,28 @@ def test_flac_is_read_behind_damage_at_its_place(tmp_path):
         assert not found[:, start:end].any()
         found[:, start:end] = whole[:, start : start + found[:, start:end].shape[1]]
     assert (found == whole[:, : found.shape[1]]).all()
+
+
+def test_bytes_too_many_cost_one_frame_with_or_without_a_stated_length(tmp_path):
+    path, wave = tmp_path / "a.flac", noise(1, 16000 * 6, level=0.2)
+    audio.write(path, wave, 16000)
+    whole, data = audio.read(path).samples, bytearray(path.read_bytes())
+    half = len(data) // 2
+    data[half:half] = data[half - 3000 : half]
+    for stated in (True, False):
+        if not stated:
+            data[21] &= 0xF0
+            data[22:26] = bytes(4)
+        path.write_bytes(data)
+        lost = []
+        found = np.concatenate(list(audio.info(path).salvaged_blocks(lost)), axis=1)
+        assert found.shape == whole.shape and sum(end - start for start, end in lost) <= 4608
+        assert all((found[:, :start] == whole[:, :start]).all() for start, _ in lost[:1])
+    with pytest.raises(audio.AudioError) as damage:
+        audio.read(path)
+    nothing = SourceLosses((), None)
+    tag = nothing.describe(damage.value)
+    assert parse_losses(tag, audio.info(path)) == nothing and tag.partition(";")[0]
 
 
 def test_tokens_of_a_damaged_source(codec, place, tmp_path):

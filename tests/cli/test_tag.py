@@ -57,12 +57,24 @@ def test_bad_requests_change_nothing(codec, place, tmp_path):
         (BAD_INPUT, ["title=Song"]),
         (BAD_INPUT, [tmp_path / "a.nac", "--picture", tmp_path / "cover.png"]),
         (FAILED, [tmp_path / "a.nac", "title=" + 20_000 * "a"]),
+        (FAILED, [tmp_path / "a.nac", "=text"]),
         (FAILED, [tmp_path / "b.nac", "title=Song"]),
     ):
         ran = codec("tag", *words)
         assert ran.status == status and ran.complaint
     assert (tmp_path / "a.nac").read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"a.nac", "b.nac", "cover.png"}
+
+
+def test_a_link_and_permissions_stay(codec, place, tmp_path):
+    path = tmp_path / "a.nac"
+    shutil.copy(place / "good.nac", path)
+    path.chmod(0o600)
+    (tmp_path / "link.nac").symlink_to(path)
+    assert codec("tag", tmp_path / "link.nac", "title=Song").status == 0
+    assert (tmp_path / "link.nac").is_symlink() and path.stat().st_mode & 0o777 == 0o600
+    with PacketReader(path) as reader:
+        assert reader.tags["title"] == "Song"
 
 
 @pytest.mark.parametrize(

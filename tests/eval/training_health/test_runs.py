@@ -102,3 +102,7 @@ def test_the_page_has_what_is_common(folders, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["report", str(folders[0]), str(folders[1] / "validation"), "--out", str(tmp_path / "page.html")])
     assert ended.value.code == 2 and str(folders[1]) in capsys.readouterr().err
+    (tmp_path / "sound.flac").write_bytes(b"a sound")
+    with pytest.raises(SystemExit) as ended:
+        main(["report", *map(str, folders), "--out", str(tmp_path / "sound.flac")])
+    assert ended.value.code == 2 and (tmp_path / "sound.flac").read_bytes() == b"a sound"
