@@ -124,8 +124,9 @@ def open_ledger(
         SealedError: it was opened before, not for all of these weights, and ``again`` is False.
         UserError: the ledger cannot be read or written.
     """
-    with _locked(ledger_folder(data) / LEDGER_FILE):
-        before = _openings(ledger_folder(data) / LEDGER_FILE)
+    path = ledger_folder(data) / LEDGER_FILE
+    with _locked(path):
+        before = _openings(path)
         known = {name for entry in before for name in entry.weights}
         if before and not known.issuperset(weights) and not again:
             raise SealedError(
@@ -133,7 +134,7 @@ def open_ledger(
                 " candidate on it, add --open-test-again; the report will mention this"
             )
         entry = LedgerEntry(_now(), purpose, list(weights), run, key=uuid.uuid4().hex)
-        _append(ledger_folder(data) / LEDGER_FILE, asdict(entry), "the test split stays sealed")
+        _append(path, asdict(entry), "the test split stays sealed")
     return entry, before
 
 
@@ -211,8 +212,9 @@ def record_candidate(data: Path | str, run: str) -> None:
     Raises:
         UserError: the list cannot be written.
     """
-    with _locked(ledger_folder(data) / CANDIDATES_FILE):
-        _append(ledger_folder(data) / CANDIDATES_FILE, {"time": _now(), "run": run}, "the run is not counted")
+    path = ledger_folder(data) / CANDIDATES_FILE
+    with _locked(path):
+        _append(path, {"time": _now(), "run": run}, "the run is not counted")
 
 
 def count_candidates(data: Path | str) -> int:
