@@ -23,7 +23,6 @@ class ScoredClips:
     split: str
     operating_point: str
     kbps: float
-    made: str
     clips: list[ScoredClip]
 
 
