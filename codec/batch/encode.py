@@ -19,6 +19,7 @@ from codec.bitstream.framing import short_frames
 from codec.bitstream.header import Header, is_fingerprint_of
 from codec.bitstream.pictures import fit_pictures
 from codec.bitstream.reader import PacketReader, peek_header, read_nac_header
+from codec.bitstream.tags import change_tags
 from codec.coding.bit_rate import check_options, choose_codebooks, describe_unreachable_rate
 from codec.coding.files import encode_file
 from codec.coding.options import CodingOptions
@@ -103,7 +104,7 @@ class _EncodeTask(BatchTask[_EncodeJob]):
         pictures = self.options.pictures if has_pictures else not (self.options.pictures and self._pictures(job))
         wanted = choose_codebooks(self.model, head.channels, self.options)
         same = (
-            self.options.tags.items() <= tags.items()
+            change_tags(tags, self.options.tags) == tags
             and is_fingerprint_of(head.fingerprint, [self.model.fingerprint])
             and (head.codebooks, head.target_bps) == (wanted, self.options.target_bps)
             and _has_packets(head, self.options.packet_frames(self.model.frame_rate_hz))

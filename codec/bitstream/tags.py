@@ -1,7 +1,8 @@
 """Tags of a ``.nac`` file: title, artist and the like; docs/bitstream.md.
 
 A tag with several values is one text here, as in :mod:`codec.audio.tags`. A file holds its values one by one, under the
-same name.
+same name. As in Vorbis comments, the case of names means nothing: they are written in lower case. A tag whose text is
+empty is no tag.
 """
 
 import io
@@ -33,6 +34,28 @@ def fit_tags(tags: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
+def change_tags(tags: Mapping[str, str], changes: Mapping[str, str]) -> dict[str, str]:
+    """Replace, add and delete tags.
+
+    Args:
+        tags: any tags
+        changes: texts of the tags to set, by name in any case; an empty text deletes the tag
+
+    Returns:
+        All tags, the changed ones last.
+
+    Raises:
+        UserError: the changes are not text.
+
+    >>> change_tags({"title": "Song", "artist": "Ann"}, {"Title": "Other", "date": "2001", "ARTIST": ""})
+    {'title': 'Other', 'date': '2001'}
+    """
+    _require_texts(changes)
+    changed = {name.lower(): text for name, text in changes.items()}
+    kept = {name: text for name, text in tags.items() if name.lower() not in changed}
+    return {**kept, **{name: text for name, text in changed.items() if text}}
+
+
 def tag_bytes(tags: Mapping[str, str]) -> bytes:
     """Serialise tags.
 
@@ -40,13 +63,12 @@ def tag_bytes(tags: Mapping[str, str]) -> bytes:
         tags: any tags
 
     Returns:
-        ``NAME=TEXT`` of each value, behind its length; nothing if there are no tags.
+        ``NAME=TEXT`` of each value, behind its length, with the name in lower case; nothing if there are no tags.
 
     Raises:
         UserError: The tags are not text, or too long.
     """
-    if not all(isinstance(text, str) for pair in tags.items() for text in pair):
-        raise UserError("tags are pairs of texts, such as title=Song")
+    _require_texts(tags)
     for name in tags:
         if not name or "=" in name or SEPARATOR in name:
             raise UserError(f"a tag cannot be named {name!r}; give it a name without equals signs")
@@ -90,6 +112,12 @@ def parse_tags(data: bytes) -> dict[str, str] | None:
     return {name: SEPARATOR.join(values) for name, values in found.items()}
 
 
+def _require_texts(tags: Mapping[str, str]) -> None:
+    if not all(isinstance(text, str) for pair in tags.items() for text in pair):
+        raise UserError("tags are pairs of texts, such as title=Song")
+
+
 def _serialise(tags: Mapping[str, str]) -> bytes:
-    entries = [f"{name}={value}".encode() for name, text in tags.items() for value in split_values(text)]
+    pairs = [(name.lower(), text) for name, text in tags.items() if text]
+    entries = [f"{name}={value}".encode() for name, text in pairs for value in split_values(text)]
     return b"".join(varint_bytes(len(entry)) + entry for entry in entries)

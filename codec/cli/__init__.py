@@ -86,7 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(words: Sequence[str] | None) -> int:
     parser = build_parser()
     arguments, rest = parser.parse_known_args(words)
-    if rest and arguments.command != "train":
+    if getattr(arguments, "inputs", None) and not any(word.startswith("-") for word in rest):
+        # argparse takes positional arguments from one place alone; people add files behind the options, too
+        arguments.inputs += map(type(arguments.inputs[0]), rest)
+    elif rest and arguments.command != "train":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     require_extras(arguments.command)
     set_quiet(getattr(arguments, "quiet", False))

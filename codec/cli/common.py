@@ -122,14 +122,15 @@ def join_tags(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Collect tags by name.
 
     Args:
-        pairs: name and text of each ``--tag``; a name may occur several times
+        pairs: name, in any case, and text of each ``--tag``; a name may occur several times
 
     Returns:
-        Text by name; several values of a name are joined as :func:`codec.audio.join_values` joins them.
+        Text by name in lower case; several values of a name are joined as :func:`codec.audio.join_values` joins them.
     """
     from codec.audio import join_values
 
-    return {name: join_values(text for other, text in pairs if other == name) for name, _ in pairs}
+    named = [(name.lower(), text) for name, text in pairs]
+    return {name: join_values(text for other, text in named if other == name) for name, _ in named}
 
 
 def print_error(message: str, status: int) -> int:

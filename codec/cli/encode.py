@@ -55,8 +55,8 @@ def add_parser(command: AddCommand) -> None:
         action="append",
         default=[],
         metavar="NAME=TEXT",
-        help="title, date or any other tag to add to those of the source (may be repeated; several values per name are"
-        " allowed)",
+        help="title, date or any other tag to add to those of the source, or to replace one of them; NAME= leaves it"
+        " out (may be repeated; several values per name are allowed)",
     )
     parser.add_argument(
         "--salvage",

@@ -39,6 +39,7 @@ def add_parser(command: AddCommand) -> None:
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     with signals.exit_on_interrupt():
         from codec.batch.inputs import NAC, FileKinds, find_inputs
+        from codec.coding.file_info import describe_damage
 
     files: list[dict[str, Any]] = []
     status, wrong, name_of = 0, set[Path](), cache(_model_name)
@@ -47,18 +48,16 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     for failure in inputs.failures:
         status = print_error(failure.reason, FAILED)
         wrong.add(failure.path)
-    for path, _ in inputs.files:
+    paths = list(dict.fromkeys(path for path, _ in inputs.files))
+    for path in paths:
         wrong.add(path)
         try:
             files.append(_describe(path, name_of))
             if arguments.extract_pictures:
                 _extract_pictures(path, arguments.extract_pictures)
-            if fault := files[-1]["fault"]:
-                status = print_error(fault, FAILED)
-            if damaged := files[-1]["damaged_packets"]:
-                count = "1 damaged packet" if len(damaged) == 1 else f"{len(damaged)} damaged packets"
-                status = print_error(f"{path}: {count}; encode the source again", FAILED)
-            elif not fault:
+            for line in describe_damage(files[-1]):
+                status = print_error(line, FAILED)
+            if files[-1]["checksums_ok"]:
                 if decode:
                     decode(path)
                 wrong.remove(path)
@@ -66,9 +65,9 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
             status = print_error(str(error), FAILED)
     if arguments.json:
         print(json.dumps(files, indent=1, default=str))
-    elif len(files) > 1 and not arguments.details:
-        print("\n".join([*map(_line, files), _total(files, len(wrong), decoded=arguments.verify)]))
-    else:
+    elif (asked := len(paths) + len(inputs.failures)) > 1 and not arguments.details:
+        print("\n".join([*map(_line, files), _total(files, asked, len(wrong), decoded=arguments.verify)]))
+    elif files:
         print("\n\n".join("\n".join(f"{name}: {value}" for name, value in _lines(file).items()) for file in files))
     return status
 
@@ -116,14 +115,14 @@ def _line(info: dict[str, Any]) -> str:
     )
 
 
-def _total(files: list[dict[str, Any]], wrong: int, *, decoded: bool) -> str:
-    """Describe all files in one line: those that can be read, and the number of files with errors."""
+def _total(files: list[dict[str, Any]], asked: int, wrong: int, *, decoded: bool) -> str:
+    """Describe all files in one line: the figures of those that can be read, and the number of files with errors."""
     from codec.coding.report import kbps
 
     seconds, size = sum(one["seconds"] for one in files), sum(one["bytes"] for one in files)
     rate = kbps(size - sum(one["metadata_bytes"] for one in files), seconds)
     state = f"{wrong} with errors" if wrong else "all decoded" if decoded else "all checksums right"
-    return f"{seconds:>10.2f} s {rate:>7.2f} kbit/s  {len(files)} files, {size / 1e6:.2f} MB, {state}"
+    return f"{seconds:>10.2f} s {rate:>7.2f} kbit/s  {asked} files, {size / 1e6:.2f} MB, {state}"
 
 
 def _extract_pictures(path: Path, folder: Path) -> None:
@@ -164,10 +163,22 @@ def _model_name(fingerprint: str) -> str | None:
 
 
 def _lines(info: dict[str, Any]) -> dict[str, str]:
-    """Format the values: fractions with three decimals, tags of several values as lists."""
+    """Format the values for people, the tags as ``codec tag`` takes them."""
     from codec.audio import split_values
 
-    values = {name: split_values(text) for name, text in info["tags"].items()}
-    tags = {name: several if len(several) > 1 else several[0] for name, several in values.items()}
-    rounded = {name: round(value, 3) if isinstance(value, float) else value for name, value in info.items()}
-    return {name: escape_invisible(str(value)) for name, value in {**rounded, "tags": tags}.items()}
+    values = {name: _value(value) for name, value in info.items()}
+    pairs = [f"{name}={value}" for name, text in info["tags"].items() for value in split_values(text)]
+    pictures = [f"{one['mime']} of {one['bytes']} bytes" for one in info["pictures"]]
+    values |= {"tags": _value(pairs), "pictures": _value(pictures)}
+    return {name: escape_invisible(text) for name, text in values.items()}
+
+
+def _value(value: object) -> str:
+    """Format a value: fractions with up to three decimals, a dash for nothing."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    if value is None or value == "":
+        return "–"
+    return str(round(value, 3) if isinstance(value, float) else value)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from codec.cli.common import AddCommand
+from codec.cli.common import FAILED, AddCommand, print_error
 from codec.model.decoder_dtypes import GRAPH_DTYPES
 from codec.runtime import signals
 
@@ -19,7 +19,8 @@ def add_parser(command: AddCommand) -> None:
         _run,
         "make a web page that plays .nac files",
         "Makes a folder with a web page that decodes and plays .nac files in the browser, and encodes sounds that are"
-        " dropped on it. Any static web server can serve it, such as python -m http.server.",
+        " dropped on it. Any static web server can serve it, such as python -m http.server. Files that cannot be read"
+        " are left out and named, and the exit status is then 1, as it is where a file is damaged.",
     )
     parser.add_argument("inputs", type=Path, nargs="*", metavar="IN", help=".nac files, folders of them, or patterns")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
@@ -54,5 +55,9 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
 
     models = [find_model(name) for name in arguments.model]
     page = write_nac_page(arguments.inputs, arguments.out, models, arguments.dtype, arguments.runtime, arguments.webgpu)
+    for failure in page.failures:
+        print_error(failure.reason, FAILED)
+    for damaged in page.damaged:
+        print_error(f"{damaged.reason}; the page conceals the damage", FAILED)
     print(page.text())
-    return 0
+    return FAILED if page.failures or page.damaged else 0

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codec.cli.common import FAILED, AddCommand, join_tags, print_error
+from codec.cli.common import FAILED, AddCommand, join_tags, print_error, print_note
 from codec.errors import UserError
 from codec.runtime import signals
 
@@ -24,8 +24,8 @@ def add_parser(command: AddCommand) -> None:
         _run,
         "change the tags and pictures of .nac files; the coded audio stays as it is",
         "Changes the tags and pictures of .nac files: codec tag a.nac title=Song artist=Ann artist=Bob. A tag that is"
-        " given replaces the one of that name, the others stay. Each file is replaced in one step, and its coded audio"
-        " stays byte for byte. codec info shows the tags.",
+        " given replaces the one of that name, the others stay; title= deletes it. The case of names means nothing."
+        " Each file is replaced in one step, and its coded audio stays byte for byte. codec info shows the tags.",
     )
     parser.add_argument(
         "inputs",
@@ -34,7 +34,9 @@ def add_parser(command: AddCommand) -> None:
         help=".nac files, folders of them, or patterns such as 'in/**/a*'; and NAME=TEXT for each tag to set (several"
         " of one name are its values). A file whose name holds an equals sign is written ./a=b.nac",
     )
-    parser.add_argument("--delete", action="append", default=[], metavar="NAME", help="delete a tag (may be repeated)")
+    parser.add_argument(
+        "--delete", action="append", default=[], metavar="NAME", help="delete a tag, as NAME= does (may be repeated)"
+    )
     parser.add_argument(
         "--picture",
         type=Path,
@@ -50,35 +52,43 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         from codec.batch.inputs import NAC, FileKinds, find_inputs
         from codec.bitstream.metadata import replace_metadata
         from codec.bitstream.reader import PacketReader
+        from codec.bitstream.tags import change_tags
 
     pairs = [text.partition("=") for text in arguments.inputs if _is_tag(text)]
     paths = [Path(text) for text in arguments.inputs if not _is_tag(text)]
-    wanted = join_tags([(name, text) for name, _, text in pairs])
+    changes = {**dict.fromkeys(arguments.delete, ""), **join_tags([(name, text) for name, _, text in pairs])}
     picture = _read_picture(arguments.picture) if arguments.picture else None
     if not paths:
         raise UserError("no file is named; give .nac files before the tags")
-    if not (wanted or arguments.delete or picture or arguments.delete_pictures):
+    if not (changes or picture or arguments.delete_pictures):
         raise UserError("nothing to change; give NAME=TEXT, --delete NAME, --picture FILE or --delete-pictures")
     inputs = find_inputs(paths, FileKinds(f"{NAC} files", {NAC}))
     status = 0
     for failure in inputs.failures:
         status = print_error(failure.reason, FAILED)
-    changed = 0
+    changed, same, found = 0, 0, set[str]()
     for path, _ in inputs.files:
         try:
             with PacketReader(path) as reader:
+                reader.check()
                 tags, pictures = reader.tags, reader.pictures
-            kept = {name: text for name, text in tags.items() if name not in arguments.delete}
-            if arguments.delete_pictures:
-                pictures = ()
-            elif picture:
-                pictures = (picture, *(one for one in pictures if one.type != FRONT_COVER))
-            replace_metadata(path, {name: text for name, text in {**kept, **wanted}.items() if text}, pictures)
-            changed += 1
+            found |= {name.lower() for name in tags}
+            new = () if arguments.delete_pictures else pictures
+            if picture:
+                new = (picture, *(one for one in new if one.type != FRONT_COVER))
+            if (new_tags := change_tags(tags, changes)) != tags or list(new) != list(pictures):
+                replace_metadata(path, new_tags, new)
+                changed += 1
+            else:
+                same += 1
         except UserError as error:
             message = str(error)
             status = print_error(message if message.startswith(str(path)) else f"{path}: {message}", FAILED)
-    print(f"{changed} changed, {len(inputs.files) + len(inputs.failures) - changed} failed")
+    for name in arguments.delete:
+        if name.lower() not in found:
+            print_note(f"no file has a tag {name} to delete")
+    failed = len(inputs.files) + len(inputs.failures) - changed - same
+    print(f"{changed} changed, {same} were so already, {failed} failed")
     return status
 
 

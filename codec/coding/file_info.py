@@ -52,3 +52,18 @@ def file_info(path: Path) -> dict[str, Any]:
         "checksums_ok": not damaged and fault is None,
         "damaged_packets": damaged,
     }
+
+
+def describe_damage(info: dict[str, Any]) -> list[str]:
+    """Describe the damage to a file.
+
+    Args:
+        info: from :func:`file_info`
+
+    Returns:
+        A line with the reason if it is incomplete, and one with the number of damaged packets; none if it is intact.
+    """
+    lines = [info["fault"]] if info["fault"] else []
+    if damaged := len(info["damaged_packets"]):
+        lines.append(f"{info['path']}: {damaged} damaged packet{'s' * (damaged != 1)}; encode the source again")
+    return lines

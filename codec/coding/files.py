@@ -17,7 +17,7 @@ from codec.bitstream.codes import CodeArray
 from codec.bitstream.file_layout import archive_layout
 from codec.bitstream.header import Header
 from codec.bitstream.pictures import fit_pictures
-from codec.bitstream.tags import fit_tags
+from codec.bitstream.tags import change_tags, fit_tags
 from codec.bitstream.writer import PacketWriter
 from codec.coding.bit_rate import new_header, new_rate_control
 from codec.coding.nac_reader import NacReader
@@ -83,10 +83,10 @@ def _encode(
     model: LoadedModel,
     options: CodingOptions,
 ) -> FileReport:
-    own = {name: text for name, text in info.tags.items() if name not in options.tags}
+    own = change_tags(info.tags, dict.fromkeys(options.tags, ""))
     fitting = fit_tags(own)
     pictures = fit_pictures(info.read_pictures()) if options.pictures else ()
-    options = replace(options, tags={**fitting, **options.tags})
+    options = replace(options, tags=change_tags(fitting, options.tags))
     report = encode_waveform(blocks, meter, target, model, options, pictures)
     return replace(
         report,
@@ -122,7 +122,7 @@ def encode_waveform(
     """
     header = new_header(model, meter.sample_rate, meter.channels, options)
     with PacketWriter(target, header, model.coder, options.tags, pictures) as writer:
-        has_blocks = bool(options.tags or pictures)
+        has_blocks = any(options.tags.values()) or bool(pictures)
         for codes in encode_codes(meter.measure(blocks), model, header, with_blocks=has_blocks):
             writer.write(codes)
         writer.finish(meter.samples)

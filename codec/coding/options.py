@@ -23,7 +23,7 @@ class CodingOptions:
     """Number of codes of every frame; with a bit rate, their largest number (default: all codes of the model)."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Title, date and the like, stored in the file in addition to those of the source, over which they have
-    precedence."""
+    precedence; an empty text leaves out that tag of the source. The case of names means nothing."""
     pictures: bool = True
     """Whether the file keeps the pictures of the source."""
     salvage: bool = False

@@ -8,11 +8,14 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from codec.batch.inputs import NAC, FileKinds, below_common, find_inputs
-from codec.bitstream.reader import read_nac_header
+from codec.batch.report import Failure
+from codec.batch.task import attempt
+from codec.coding.file_info import describe_damage, file_info
 from codec.errors import UserError
 from codec.pretrained.cached_graphs import graphs_of
 from codec.pretrained.model_folder import read_fingerprints
@@ -40,6 +43,10 @@ class NacPage:
     """Size of the largest encoder, which is loaded when the first sound is dropped."""
     runtime_bytes: int
     """Size of the runtime, without that for WebGPU."""
+    failures: tuple[Failure, ...] = ()
+    """Files that are not on the page."""
+    damaged: tuple[Failure, ...] = ()
+    """Damage to files on the page, which it conceals."""
 
     def text(self) -> str:
         """Describe the page.
@@ -64,7 +71,7 @@ def write_nac_page(
     runtime: Path | None = None,
     webgpu: bool = False,
 ) -> NacPage:
-    """Write a page, whole or not at all.
+    """Write a page, whole or not at all. Files that cannot be played are left out.
 
     Args:
         sources: ``.nac`` files, folders of them or patterns
@@ -80,13 +87,13 @@ def write_nac_page(
         What was written.
 
     Raises:
-        UserError: no such files, a damaged one, one of an unknown model, or nothing at all; no runtime; ``out`` is not
-            empty or cannot be written.
+        UserError: nothing to play or to encode with, or none of the files can be played, since they cannot be read or
+            their models are not known; no runtime; ``out`` is not empty or cannot be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: exists and is not an empty folder; choose another --out")
-    files = _find_files(sources) if sources else []
-    places = _find_models([path for path, _ in files], models)
+    found = _find_playable(sources, models)
+    files, places = found.files, found.models
     parts = web_runtime.find_runtime(runtime, webgpu)
     remove_abandoned_parts(out.parent, {out.name})
     try:
@@ -121,32 +128,55 @@ def write_nac_page(
     except OSError as error:
         raise UserError(f"{error.filename or out}: cannot write ({error.strerror})") from error
     wasm = sum(path.stat().st_size for path in parts if path.name in web_runtime.WASM_FILES)
-    return NacPage(out, len(files), sizes[DECODER], sizes[TABLES], sizes[ENCODER], wasm)
+    return NacPage(
+        out,
+        len(files),
+        sizes[DECODER],
+        sizes[TABLES],
+        sizes[ENCODER],
+        wasm,
+        failures=tuple(found.failures),
+        damaged=tuple(found.damaged),
+    )
 
 
-def _find_files(sources: Sequence[Path]) -> list[tuple[Path, str]]:
-    """Return the paths of files, and their names: below the folder of all if two would have the same."""
-    found = find_inputs(sources, FileKinds(f"{NAC} files", {NAC}))
-    for failure in found.failures:
-        raise UserError(failure.reason)
-    alike = len({name for _, name in found.files}) < len(found.files)
-    return [(path, name.as_posix()) for path, name in (below_common(found.files) if alike else found.files)]
+@dataclass(frozen=True)
+class _Playable:
+    """What a page plays."""
+
+    files: list[tuple[Path, str]]
+    """Path and name of each file."""
+    models: list[Path]
+    failures: list[Failure]
+    damaged: list[Failure]
 
 
-def _find_models(files: Sequence[Path], models: Sequence[Path]) -> list[Path]:
-    finder, places = ModelFinder(models), list(models)
-    for path in files:
-        fingerprint = read_nac_header(path, whole=False).fingerprint
-        place = finder.find(fingerprint)
-        if place is None:
-            raise UserError(
-                f"{path}: made with the model {fingerprint}, which is not built in; give its folder with --model"
-            )
-        if place not in places:
-            places.append(place)
-    if not places:
+def _find_playable(sources: Sequence[Path], models: Sequence[Path]) -> _Playable:
+    """Find the files and their models; the names are paths below the folder of all files if two would be the same."""
+    finder, found = ModelFinder(models), _Playable([], list(models), [], [])
+    if sources:
+        inputs = find_inputs(sources, FileKinds(f"{NAC} files", {NAC}))
+        found.failures.extend(inputs.failures)
+        alike = len({name for _, name in inputs.files}) < len(inputs.files)
+        for path, name in below_common(inputs.files) if alike else inputs.files:
+            info = attempt(path, partial(file_info, path))
+            place = None if isinstance(info, Failure) else finder.find(info["fingerprint"])
+            if isinstance(info, Failure):
+                found.failures.append(info)
+            elif place is None:
+                unknown = f"made with the model {info['fingerprint']}, which is not built in"
+                found.failures.append(Failure(path, f"{path}: {unknown}; give its folder with --model"))
+            else:
+                found.files.append((path, name.as_posix()))
+                found.damaged.extend(Failure(path, line) for line in describe_damage(info))
+                if place not in found.models:
+                    found.models.append(place)
+        if not found.files:
+            several = f"none of {len(found.failures)} files can be played; " if len(found.failures) > 1 else ""
+            raise UserError(several + found.failures[0].reason)
+    if not found.models:
         raise UserError("nothing to play and nothing to encode with; give .nac files, or --model")
-    return places
+    return found
 
 
 def _add_model(place: Path, page: Path, dtype: str) -> dict[str, object]:

@@ -94,9 +94,18 @@ def test_several_files_are_a_line_each_and_a_total(codec, place, tmp_path):
     lines, described = ran.out.splitlines(), json.loads(codec("info", place / "good.nac", "--json").out)[0]
     assert len(lines) == 3 and "again.nac" in lines[1] and "2 files" in lines[2]
     worse = codec("info", place / "good.nac", tmp_path / "again.nac", place / "cut.nac", tmp_path / "absent.nac")
-    assert "error" not in lines[2] and worse.out.splitlines()[-1].endswith(", 2 with errors")
+    last = worse.out.splitlines()[-1]
+    assert "error" not in lines[2] and "  4 files, " in last and last.endswith(", 2 with errors")
+    twice = codec("info", place / "good.nac", place / "good.nac", "--json")
+    assert len(json.loads(twice.out)) == 1
     assert f"{described['kbps']:.2f}" in lines[2] and f"{2 * described['seconds']:.2f}" in lines[2]
     assert codec("info", place / "good.nac", tmp_path / "again.nac", "--details").out.count("fingerprint:") == 2
+
+
+def test_details_have_no_values_of_python(codec, place):
+    shown = dict(line.split(": ", 1) for line in codec("info", place / "good.nac").out.splitlines())
+    assert shown["checksums_ok"] == "yes" and shown["live"] == "no" and shown["fault"] == shown["model"] == "–"
+    assert not {"True", "False", "None", "[]", "{}"} & set(shown.values())
 
 
 def test_verification_decodes_each_file(codec, place, tmp_path, monkeypatch):
@@ -145,7 +154,7 @@ def test_damage_is_concealed_and_reported(codec, place, tmp_path):
     np.testing.assert_array_equal(soundfile.read(tmp_path / "wav/a.wav")[0], whole[24000:32000])
     beyond = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "wav", "--from", 7, *there_and_back)
     assert beyond.status == FAILED and "5 s" in beyond.complaint
-    assert "{'title': 'Song'}" in codec("info", tmp_path / "a.nac").out
+    assert "tags: title=Song\n" in codec("info", tmp_path / "a.nac").out
 
     data = bytearray((tmp_path / "a.nac").read_bytes())
     data[len(data) // 2] ^= 1

@@ -29,7 +29,7 @@ def test_tags_change_and_the_coded_audio_does_not(codec, place, tmp_path, second
     codec("decode", path, "--out", tmp_path / "before", *model)
     (tmp_path / "cover.png").write_bytes(PNG)
     ran = codec("tag", path, "title=Song", "artist=Ann", "artist=Bob", "mood=a=b", "--picture", tmp_path / "cover.png")
-    assert (ran.status, ran.out) == (0, "1 changed, 0 failed\n")
+    assert (ran.status, ran.out) == (0, "1 changed, 0 were so already, 0 failed\n")
     with PacketReader(path) as reader:
         assert reader.tags == {"title": "Song", "artist": "Ann\0Bob", "mood": "a=b"}
         assert [(one.mime, one.data) for one in reader.pictures] == [("image/png", PNG)]
@@ -45,6 +45,28 @@ def test_tags_change_and_the_coded_audio_does_not(codec, place, tmp_path, second
     assert soundfile.info(tmp_path / "after/a.wav").frames == seconds * 16000
     pairs = [soundfile.read(tmp_path / folder / "a.wav")[0] for folder in ("before", "after")]
     assert (pairs[0] == pairs[1]).all()
+
+
+def test_the_case_of_names_means_nothing_and_an_empty_text_is_no_tag(codec, place, tmp_path):
+    given = {"TITLE": "Song", "artist": "Ann", "date": "1"}
+    source = encode_with_ffmpeg(tmp_path / "a.flac", noise(1, 16000), 16000, "flac", "flac", metadata=given)
+    encode = ["encode", source, "--out", tmp_path, "--model", place / "model", "--tag", "Artist=Bob", "--tag", "TITLE="]
+    path = tmp_path / "a.nac"
+
+    def tags() -> dict[str, str]:
+        with PacketReader(path) as reader:
+            return reader.tags
+
+    assert codec(*encode).status == 0 and tags() == {"date": "1", "artist": "Bob"}
+    assert "0 done, 1 were up to date" in codec(*encode).out
+    before = path.stat().st_mtime_ns
+    for words in (["--delete", "nosuch"], ["nosuch="], ["ARTIST=Bob"], ["--delete-pictures"]):
+        assert codec("tag", path, *words).out == "0 changed, 1 were so already, 0 failed\n"
+    assert path.stat().st_mtime_ns == before
+    assert codec("tag", path, "DATE=2", "Mood=calm").status == 0
+    assert tags() == {"artist": "Bob", "date": "2", "mood": "calm"}
+    assert codec("tag", path, "--delete", "MOOD", "aRTIST=").status == 0
+    assert tags() == {"date": "2"}
 
 
 def test_bad_requests_change_nothing(codec, place, tmp_path):

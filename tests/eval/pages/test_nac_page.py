@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from codec.bitstream.metadata import replace_metadata
-from codec.cli import main
+from codec.cli import BAD_INPUT, FAILED, main
 from codec.coding.file_info import file_info
 from codec.coding.files import encode_file
 from codec.coding.nac_reader import NacReader
@@ -46,7 +46,7 @@ def made(exported_model, tmp_path_factory):
     main_words = ["page", *map(str, files), "--model", str(folder / "model"), "--out", str(folder / "page")]
     with pytest.raises(SystemExit) as ended:
         main([*main_words, "--runtime", str(runtime)])
-    assert ended.value.code == 0
+    assert ended.value.code == FAILED  # one is damaged
     return folder
 
 
@@ -164,6 +164,24 @@ def test_the_page_in_a_browser(made, served, tmp_path):
     expected, found = codes_of(made, made / "b/long.nac"), codes_of(made, tmp_path / "small.nac")
     assert sizes[0] <= kbps < sizes[1] or found.shape[1] == 1
     assert found.shape[1] < expected.shape[1] and (found == expected[:, : found.shape[1]]).mean() >= 0.999
+
+
+def test_files_that_cannot_be_played_are_named_and_left_out(made, tmp_path, capsys):
+    (tmp_path / "nac").mkdir()
+    content = (made / "long.nac").read_bytes()
+    bad = {"empty": b"", "no": b"no codes"}
+    for name, data in {**bad, "good": content, "hurt": (made / "damaged.nac").read_bytes()}.items():
+        (tmp_path / f"nac/{name}.nac").write_bytes(data)
+    given = ["--model", made / "model", "--runtime", installed_runtime()]
+    for out, words in (("page", [tmp_path / "nac", tmp_path / "absent.nac"]), ("none", [tmp_path / "nac/empty.nac"])):
+        with pytest.raises(SystemExit) as ended:
+            main(["page", *map(str, [*words, *given]), "--out", str(tmp_path / out)])
+        assert ended.value.code == (FAILED if out == "page" else BAD_INPUT)
+        told = capsys.readouterr().err.splitlines()
+        named = [name for name in (*bad, "absent", "hurt") if any(f"{name}.nac" in line for line in told)]
+        assert named == ([*bad, "absent", "hurt"] if out == "page" else ["empty"]) and len(told) == len(named)
+    assert sorted(path.name for path in (tmp_path / "page/files").iterdir()) == ["good.nac", "hurt.nac"]
+    assert not (tmp_path / "none").exists()
 
 
 def test_refusals(made, tmp_path, monkeypatch):
