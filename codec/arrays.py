@@ -71,8 +71,8 @@ def check_sample_rate(sample_rate: int) -> int:
         UserError: it is out of range.
     """
     if sample_rate not in SAMPLE_RATES:
-        raise UserError(f"a sample rate from {SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1} Hz, not {sample_rate}")
-    return sample_rate
+        raise UserError(f"a sample rate from {SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1} Hz, not {sample_rate!r}")
+    return int(sample_rate)
 
 
 def is_float(values: npt.NDArray[Any] | Tensor) -> bool:

@@ -6,8 +6,10 @@ sample rate. NumPy arrays give NumPy arrays, and tensors give tensors on the sam
 of codebooks and are float32.
 """
 
+import io
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, overload
 
@@ -28,7 +30,8 @@ from codec.arrays import (
     to_same_kind,
     to_tensor,
 )
-from codec.coding.bit_rate import new_header
+from codec.bitstream.reader import name_source
+from codec.coding.bit_rate import check_options, new_header
 from codec.coding.files import encode_codes, encode_waveform
 from codec.coding.flat_tokens import flatten_codes, unflatten_ids
 from codec.coding.options import CodingOptions
@@ -40,6 +43,7 @@ from codec.model.codec import Codec
 from codec.pretrained.loaded_model import LoadedModel
 from codec.runtime.torch_threads import torch_threads
 from codec.streams import StreamingDecoder, StreamingEncoder
+from codec.whole_numbers import whole_number
 
 READ_TOKENS = "numpy.load reads a file of them"
 
@@ -136,15 +140,18 @@ class AudioCodec:
             UserError: the sample rate, bit rate or number of codebooks is out of range, or both of these are given.
         """
         channels, samples = check_waveform(wave, sample_rate)
+        sample_rate = check_sample_rate(sample_rate)
+        options = CodingOptions(kbps, codebooks)
+        check_options(self.model, options)
         if kbps is not None and not quantize:
             raise UserError("continuous latents have no bit rate; leave kbps out")
         blocks = [to_float32(wave).reshape(channels, samples)]
         with torch_threads(self.threads):
             if kbps is not None:
-                header = new_header(self.model, sample_rate, channels, CodingOptions(kbps, codebooks))
+                header = new_header(self.model, sample_rate, channels, options)
                 parts = list(encode_codes(blocks if samples else [], self.model, header))
             else:
-                coded = encode_blocks(self.model, blocks, sample_rate, channels, codebooks, quantize=quantize)
+                coded = encode_blocks(self.model, blocks, sample_rate, channels, options.codebooks, quantize=quantize)
                 parts = [part.codes for part in coded]
         values = to_same_kind(wave, torch.from_numpy(np.concatenate(parts, 2))[0 if wave.ndim == 1 else ...])
         return (Encoded if quantize else Latents)(values, sample_rate, samples)
@@ -274,15 +281,18 @@ class AudioCodec:
             UserError: sample rate, bit rate or number of codebooks out of range, or the file cannot be written.
         """
         if not isinstance(target, (str, Path)):
+            if isinstance(target, io.TextIOBase) or not hasattr(target, "write"):
+                raise UserError(f"a path, or a file that is open for writing bytes, not {type(target).__name__}")
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "sound.nac"
                 report = self.save(path, wave, sample_rate, kbps=kbps, codebooks=codebooks, tags=tags)
                 target.write(path.read_bytes())
-            return report
+            return replace(report, source=name_source(target), target=name_source(target))
         path = Path(target)
         channels, samples = check_waveform(wave, sample_rate)
+        sample_rate = check_sample_rate(sample_rate)
         blocks = [to_float32(wave).reshape(channels, samples)] if samples else []
-        options = CodingOptions(kbps, codebooks, tags or {})
+        options = CodingOptions(kbps, codebooks, {} if tags is None else tags)
         with torch_threads(self.threads):
             meter = FileMeter(path, path, sample_rate, channels, model_rate=self.sample_rate)
             return encode_waveform(blocks, meter, path, self.model, options)
@@ -322,7 +332,9 @@ class AudioCodec:
             UserError: the sample rate or the number of codebooks is out of range.
         """
         rate = check_sample_rate(sample_rate or self.sample_rate)
-        return StreamingEncoder(self.model, rate, channels, codebooks, block)
+        options = CodingOptions(codebooks=codebooks)
+        check_options(self.model, options)
+        return StreamingEncoder(self.model, rate, _channels(channels), options.codebooks, _block(block))
 
     def stream_decoder(self, sample_rate: int | None = None, channels: int = 1, *, block: int = 1) -> StreamingDecoder:
         """Make a decoder for codes that arrive piece by piece.
@@ -338,7 +350,8 @@ class AudioCodec:
         Raises:
             UserError: the sample rate is out of range.
         """
-        return StreamingDecoder(self.model, check_sample_rate(sample_rate or self.sample_rate), channels, block)
+        rate = check_sample_rate(sample_rate or self.sample_rate)
+        return StreamingDecoder(self.model, rate, _channels(channels), _block(block))
 
     def _covered_samples(self, values: ArrayT) -> int:
         """Return the samples at the model's rate that codes or latents decode to."""
@@ -359,3 +372,11 @@ class AudioCodec:
             empty = np.zeros((len(streams), 0), np.float32)
             wave = np.concatenate([empty, *pipeline.blocks()], axis=1)
         return to_same_kind(values, torch.from_numpy(wave)[0 if values.ndim == 2 else ...])
+
+
+def _channels(value: int) -> int:
+    return whole_number(value, "the number of channels", least=1)
+
+
+def _block(value: int) -> int:
+    return whole_number(value, "the number of frames in a block", least=1)

@@ -4,6 +4,7 @@ import io
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +133,7 @@ def test_files_may_be_bytes_in_memory(tmp_path, c):
     report = c.save(memory, wave, 44100, codebooks=2)
     c.save(tmp_path / "a.nac", wave, 44100, codebooks=2)
     assert memory.getvalue() == (tmp_path / "a.nac").read_bytes() and report.bytes_total == len(memory.getvalue())
+    assert report.source == report.target == Path("bytes")
     expected = c.decode(c.encode(wave, 44100, codebooks=2))
     with (tmp_path / "a.nac").open("rb") as file:
         for given in (memory.getvalue(), memory.getbuffer(), memory, file, tmp_path / "a.nac"):
@@ -259,6 +261,30 @@ def test_impossible_arguments_are_refused(model, c):
     ):
         with pytest.raises(codec.UserError, match=says):
             wrong()
+
+
+def test_numbers_of_wrong_types_are_refused_in_one_line(c):
+    c.save(memory := io.BytesIO(), noise(2, 16000), 16000)
+    with codec.open(memory, c) as sound:
+        np.testing.assert_array_equal(sound.read(5.0, np.int64(9)), sound.read(5, 9))
+        for wrong in (
+            lambda: sound.read(1.5),
+            lambda: sound.read(0, "9"),
+            lambda: sound.blocks(end=1.5),
+            lambda: c.encode(noise(9), "16000"),
+            lambda: c.encode(noise(9), 16000, codebooks=1.5),
+            lambda: c.encode(noise(9), 16000, kbps="3"),
+            lambda: c.save(memory, noise(9), 16000, tags=["title"]),
+            lambda: c.save(5, noise(9), 16000),
+            lambda: c.save(io.StringIO(), noise(9), 16000),
+            lambda: c.stream_encoder(channels="1"),
+            lambda: c.stream_encoder(codebooks=1.5),
+            lambda: c.stream_decoder(block=0),
+        ):
+            with pytest.raises(codec.UserError) as refusal:
+                wrong()
+            assert "\n" not in str(refusal.value)
+    np.testing.assert_array_equal(c.encode(noise(9), 16000.0).codes, c.encode(noise(9), 16000).codes)
 
 
 def test_a_codec_can_be_built_from_networks(model):

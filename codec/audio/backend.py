@@ -8,7 +8,16 @@ from codec.audio.waveform import FloatArray
 
 
 class AudioDamage(Exception):
-    """The file is truncated or damaged; the message says how, without the path."""
+    """The file is truncated or damaged; the message says how, without the path.
+
+    Args:
+        message: what is wrong and where
+        reason: what is wrong without the time; the message if that states none
+    """
+
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = message if reason is None else reason
 
 
 class UnsupportedAudio(Exception):

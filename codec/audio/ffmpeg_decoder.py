@@ -168,23 +168,23 @@ class FFmpegDecoder:
             if failed is not None and packet.size:
                 raise failed
             if packet.is_corrupt and not pcm:
-                failed = AudioDamage(f"damaged at {self._seconds():.2f} s")
+                failed = self._damage()
                 if self._file_format.container not in _STREAMS:
                     raise failed
                 continue
             if self._file_format.container == "FLAC" and packet.size and self._is_late(packet):
-                raise AudioDamage(f"damaged at {self._seconds():.2f} s: samples are missing")
+                raise self._damage("samples are missing")
             try:
                 frames = self._decoder.decode(packet if packet.size else None)
             except AudioDamage as error:
-                failed = AudioDamage(f"damaged at {self._seconds():.2f} s ({error})")
+                failed = self._damage(error.reason)
                 if self._file_format.container not in _STREAMS:
                     raise failed from error
                 continue
             end.packet(packet)
             for frame in frames:
                 if frame.is_corrupt:
-                    failed = AudioDamage(f"damaged at {self._seconds():.2f} s")
+                    failed = self._damage()
                     if self._file_format.container not in _STREAMS:
                         raise failed
                     continue
@@ -205,11 +205,12 @@ class FFmpegDecoder:
         try:
             yield from self._container.demux(self._stream)
         except (av.error.FFmpegError, ValueError) as error:
-            raise AudioDamage(f"damaged at {self._seconds():.2f} s ({ffmpeg_reason(error)})") from error
+            raise self._damage(ffmpeg_reason(error)) from error
 
-    def _seconds(self) -> float:
+    def _damage(self, reason: str = "") -> AudioDamage:
         rate, _ = self._shape.known or (1, 0)
-        return self._shape.samples / rate
+        why = f" ({reason})" if reason else ""
+        return AudioDamage(f"damaged at {self._shape.samples / rate:.2f} s{why}", reason)
 
     def close(self) -> None:
         """Close the file."""

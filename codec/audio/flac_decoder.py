@@ -98,7 +98,8 @@ class FlacDecoder:
                     shape.samples += block.shape[1]
                     yield block
                 reached = shape.samples / decoder.stream_info.sample_rate
-                raise AudioDamage(f"damaged after {reached:.2f} s ({error})") from error
+                why = f" ({error.reason})" if error.reason else ""
+                raise AudioDamage(f"damaged after {reached:.2f} s{why}") from error
 
     def _before_damage(self, done: int) -> Iterator[FloatArray]:
         """Yield the samples of the part from ``done`` on that are intact, which libsndfile was reading."""

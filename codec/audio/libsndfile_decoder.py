@@ -92,7 +92,8 @@ class LibsndfileDecoder:
             try:
                 block = self._file.read(wanted, out=buffer[:wanted])
             except (soundfile.LibsndfileError, OSError, ValueError, MemoryError) as error:
-                raise AudioDamage(f"{libsndfile_reason(error)} after {done / self._file.samplerate:.2f} s") from error
+                reason = libsndfile_reason(error)
+                raise AudioDamage(f"{reason} after {done / self._file.samplerate:.2f} s", reason) from error
             if len(block) == 0:
                 break
             done += len(block)

@@ -24,7 +24,7 @@ from codec.coding.bit_rate import check_options, choose_codebooks, describe_unre
 from codec.coding.files import encode_file
 from codec.coding.options import CodingOptions
 from codec.coding.report import FileReport, Progress
-from codec.coding.salvage import SALVAGED, parse_losses
+from codec.coding.salvage import SALVAGED, parse_losses, with_advice
 from codec.errors import UserError
 from codec.runtime.read_once import ReadOnce
 
@@ -111,7 +111,7 @@ class _EncodeTask(BatchTask[_EncodeJob]):
             and pictures
             and _may_be_of(head, job.audio.get(), self.options.salvage)
         )
-        if not same:
+        if not same or (SALVAGED in tags and not self.options.salvage):
             return []
         if SALVAGED not in tags:
             return [Skipped(job.source)]
@@ -129,9 +129,12 @@ class _EncodeTask(BatchTask[_EncodeJob]):
         except UserError:
             head = peek_header(job.target)
         salvage = self.options.salvage
-        if head is None or info.decoded or not _may_be_of(head, info, salvage):
+        if head is None or info.decoded:
             return False
-        return has_length(info, head.samples, salvage)
+        try:
+            return _may_be_of(head, info, salvage) and has_length(info, head.samples, salvage)
+        except audio.AudioError as error:
+            raise (error if salvage else with_advice(error, info)) from error
 
     def expected_seconds(self, job: _EncodeJob) -> float:
         return expected_seconds(job.audio.get())
@@ -145,10 +148,7 @@ class _EncodeTask(BatchTask[_EncodeJob]):
         try:
             return encode_file(job.audio.get(), job.target, self.model, self.options, progress=progress)
         except audio.AudioError as error:
-            if not error.is_damage or self.options.salvage:
-                raise
-            advice = f"{error.reason}; --salvage encodes what can be read"
-            raise audio.AudioError(error.path, error.kind, advice) from error
+            raise (error if self.options.salvage else with_advice(error, job.audio.get())) from error
 
 
 def _has_packets(head: Header, frames: int) -> bool:

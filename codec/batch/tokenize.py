@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codec.audio import AudioInfo, info
+from codec.audio import AudioError, AudioInfo, info
 from codec.batch.inputs import AUDIO_FILES, Inputs, below_common, find_inputs
 from codec.batch.jobs import BatchOptions, Job, name_outputs, unique_jobs
 from codec.batch.manifest import find_rows, read_manifest
@@ -26,7 +26,7 @@ from codec.coding import shard_writer, shards
 from codec.coding.bit_rate import check_options
 from codec.coding.options import CodingOptions
 from codec.coding.report import Progress
-from codec.coding.salvage import SALVAGED, parse_losses
+from codec.coding.salvage import SALVAGED, parse_losses, with_advice
 from codec.coding.token_arrays import DTYPE, TokenInfo, read_codes, read_token_info
 from codec.coding.tokens import Tokens, encode_to_tokens, token_settings
 from codec.errors import UserError
@@ -241,16 +241,19 @@ class _TokenizeTask(BatchTask[_ShardJob]):
 
     def _encode(self, job: _ShardJob, entry: _TokenEntry, progress: Progress) -> Tokens | Failure:
         def encode() -> Tokens:
-            return encode_to_tokens(
-                entry.audio.get(),
-                job.target,
-                self.model,
-                self.codebooks,
-                entry.columns,
-                progress,
-                flat=self.flat,
-                salvage=self.salvage,
-            )
+            try:
+                return encode_to_tokens(
+                    entry.audio.get(),
+                    job.target,
+                    self.model,
+                    self.codebooks,
+                    entry.columns,
+                    progress,
+                    flat=self.flat,
+                    salvage=self.salvage,
+                )
+            except AudioError as error:
+                raise (error if self.salvage else with_advice(error, entry.audio.get())) from error
 
         return attempt(entry.source, encode)
 

@@ -165,20 +165,22 @@ def _output_path(text: str) -> Path:
     return Path(text)
 
 
-def print_batch(batch: "BatchReport", as_json: bool) -> int:
+def print_batch(batch: "BatchReport", as_json: bool, *, decoded: bool = False) -> int:
     """Print failures and damage to standard error, and the results to standard output.
 
     Args:
         batch: the outcome of each file
         as_json: print JSON instead of a summary in words
+        decoded: whether coded files were decoded, whose damage is concealed; silence stands for that of sources
 
     Returns:
         The exit status: not 0 if a file failed or was damaged.
     """
     for failure in batch.failures:
         print_error(failure.reason, FAILED)
+    remedy = "lost and concealed" if decoded else "lost, with silence in its place"
     for path, lost in batch.damaged.items():
-        print_error(f"{path}: {describe_losses(lost, batch.cut_off.get(path))}", FAILED)
+        print_error(f"{path}: {describe_losses(lost, batch.cut_off.get(path), remedy)}", FAILED)
     if as_json:
         done = [
             {

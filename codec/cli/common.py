@@ -157,24 +157,27 @@ def print_note(message: str) -> None:
         print(f"codec: note: {escape_invisible(message)}", file=sys.stderr)
 
 
-def describe_losses(spans: Sequence[tuple[float, float]], cut_off: float | None) -> str:
+def describe_losses(
+    spans: Sequence[tuple[float, float]], cut_off: float | None, remedy: str = "lost and concealed"
+) -> str:
     """Describe the lost parts of a file.
 
     Args:
         spans: start and end of each lost span, in seconds; the first few are listed
-        cut_off: time in seconds from which on nothing can be read, else None; this loss is not concealed
+        cut_off: time in seconds from which on nothing can be read, else None; nothing stands for this loss
+        remedy: what becomes of the others
 
     Returns:
         Part of a sentence.
     """
     ends = math.inf if cut_off is None else cut_off
-    concealed = [(start, min(end, ends)) for start, end in spans if start < ends]
-    listed = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in concealed[:_LISTED_SPANS])
-    more = f" and {len(concealed) - _LISTED_SPANS} more spans" if len(concealed) > _LISTED_SPANS else ""
-    parts = [f"damaged; lost and concealed: {listed}{more}"] if concealed else []
+    inner = [(start, min(end, ends)) for start, end in spans if start < ends]
+    listed = ", ".join(f"{start:.2f} to {end:.2f} s" for start, end in inner[:_LISTED_SPANS])
+    more = f" and {len(inner) - _LISTED_SPANS} more spans" if len(inner) > _LISTED_SPANS else ""
+    parts = [f"damaged; {remedy}: {listed}{more}"] if inner else []
     if cut_off is not None:
         until = spans[-1][1] if spans else cut_off
-        rest = f", up to {until:.2f} s," if until > cut_off else ""
+        rest = f", up to {until:.2f} s," if until - cut_off >= 0.01 else ""
         parts.append(f"nothing after {cut_off:.2f} s can be read; the rest{rest} is missing")
     return "; ".join(parts)
 

@@ -86,4 +86,4 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
         suffix=arguments.suffix,
         bits=arguments.bits,
     )
-    return print_batch(batch, arguments.json)
+    return print_batch(batch, arguments.json, decoded=True)

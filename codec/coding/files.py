@@ -246,16 +246,19 @@ def sample_range(source: Path, head: CodedLength, start: float, end: float | Non
         The first sample, and the one after the last.
 
     Raises:
-        UserError: the start is after the end, or outside the audio.
+        UserError: the part is empty, or begins outside the audio.
     """
     if start < 0:
         raise UserError(f"{source}: the start ({start:g} s) is negative; change the times")
-    if end is not None and not start <= end:
-        raise UserError(f"{source}: the start ({start:g} s) is after the end ({end:g} s); change the times")
-    if not start <= head.seconds:
+    if end is not None and not start < end:
+        raise UserError(f"{source}: the part from {start:g} to {end:g} s is empty; change the times")
+    if not (start < head.seconds or head.samples == start == 0):
         raise UserError(
-            f"{source}: the part from {start:g} s starts after the end of the audio ({head.seconds:g} s);"
+            f"{source}: the part from {start:g} s begins at or after the end of the audio ({head.seconds:g} s);"
             " change the times"
         )
+    first = round(start * head.sample_rate)
     last = head.samples if end is None else min(head.samples, round(min(end, head.seconds) * head.sample_rate))
-    return min(head.samples, round(start * head.sample_rate)), last
+    if first >= last and head.samples:
+        raise UserError(f"{source}: the part from {start:g} s on holds no sample; change the times")
+    return min(first, last), last

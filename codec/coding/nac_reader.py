@@ -19,6 +19,7 @@ from codec.coding.pipeline import DecodingPipeline
 from codec.errors import UserError
 from codec.model.dynamic_batching import BatchedCoder
 from codec.pretrained.model_packages import INSTALL_OLDER_MODELS, OLDER_MODELS
+from codec.whole_numbers import whole_number
 
 if TYPE_CHECKING:
     from codec.pretrained.loaded_model import LoadedModel
@@ -124,12 +125,12 @@ class NacReader:
             float32 ``[channels, samples]``; fewer samples if the audio ends earlier.
 
         Raises:
-            UserError: a negative position or number; with ``strict`` any damage.
+            UserError: a position or number that is negative or not whole; with ``strict`` any damage.
         """
-        if samples is None:
-            samples = max(0, self.samples - start)
-        if start < 0 or samples < 0:
-            raise UserError(f"the first sample and the number of samples must be 0 or more, not {start} and {samples}")
+        start = self._in_samples(start, "the first sample")
+        samples = (
+            max(0, self.samples - start) if samples is None else self._in_samples(samples, "the number of samples")
+        )
         empty = np.zeros((self.channels, 0), np.float32)
         return np.concatenate([empty, *self.blocks(start, start + samples)], axis=1)
 
@@ -144,11 +145,16 @@ class NacReader:
             An iterator over float32 ``[channels, n]``, which ends early if the file is truncated.
 
         Raises:
-            UserError: with ``strict`` any damage, when it is met.
+            UserError: a position that is negative or not whole; with ``strict`` any damage, when it is met.
         """
+        start = self._in_samples(start, "the first sample")
+        end = None if end is None else self._in_samples(end, "the end")
         head = self.header
         pipeline = DecodingPipeline(self.model, head.sample_rate, head.channels, head.samples, self._codes)
         return pipeline.blocks(start, end)
+
+    def _in_samples(self, value: object, name: str) -> int:
+        return whole_number(value, name, f"times in seconds times {self.sample_rate} are samples")
 
     def _codes(self, start: int, stop: int) -> Iterator[CodeArray]:
         """Yield the codes of the latent frames from ``start`` to below ``stop``, with lost ones concealed; fewer if the

@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from codec.bitstream.framing import PACKET_S, packet_frames
 from codec.errors import UserError
+from codec.whole_numbers import whole_number
 
 
 @dataclass(frozen=True)
@@ -12,7 +15,8 @@ class CodingOptions:
     """Options of encoding.
 
     Raises:
-        UserError: a bit rate or a duration that is out of range.
+        UserError: a bit rate or a duration that is out of range or no number, a number of codebooks that is not whole,
+            or tags that are not pairs.
     """
 
     kbps: float | None = None
@@ -34,6 +38,13 @@ class CodingOptions:
     ones take fewer bits, and more is lost with one. Live streams have a packet for each frame."""
 
     def __post_init__(self) -> None:
+        for value, name in ((self.kbps, "the bit rate"), (self.packet_s, "the duration of a packet")):
+            if not isinstance(value, (int, float, np.number, type(None))):
+                raise UserError(f"{name} must be a number, not {value!r}")
+        if self.codebooks is not None:
+            object.__setattr__(self, "codebooks", whole_number(self.codebooks, "the number of codebooks", least=1))
+        if not isinstance(self.tags, Mapping):
+            raise UserError(f"tags are pairs of texts, such as {{'title': 'Song'}}, not {self.tags!r}")
         if self.kbps is not None and not 0 < self.kbps < 4e6:
             raise UserError(f"the bit rate must be above 0 kbps and below 4,000,000, not {self.kbps}")
         if self.packet_s is not None and not self.packet_s > 0:

@@ -1,5 +1,6 @@
 """What a damaged source has lost, and the tag that says so."""
 
+import contextlib
 import re
 from dataclasses import dataclass
 
@@ -52,6 +53,23 @@ def find_source_losses(info: AudioInfo) -> SourceLosses:
     samples = sum(block.shape[1] for block in info.salvaged_blocks(lost))
     spans = tuple((start / info.sample_rate, end / info.sample_rate) for start, end in lost)
     return SourceLosses(spans, spans[-1][0] if lost and lost[-1][0] == samples else None)
+
+
+def with_advice(error: AudioError, info: AudioInfo) -> AudioError:
+    """Add the advice to salvage a damaged source, if something of it can be read.
+
+    Args:
+        error: an error from reading the source
+        info: description of the source
+
+    Returns:
+        The error to raise.
+    """
+    if error.is_damage:
+        with contextlib.suppress(AudioError):
+            if next(info.salvaged_blocks(), None) is not None:
+                return AudioError(error.path, error.kind, f"{error.reason}; --salvage encodes what can be read")
+    return error
 
 
 def parse_losses(text: str, info: AudioInfo) -> SourceLosses:

@@ -1,6 +1,7 @@
 """``--salvage``: what can be read of truncated and damaged sources."""
 
 import json
+import re
 import tarfile
 
 import numpy as np
@@ -10,6 +11,7 @@ import soundfile
 from codec import audio
 from codec.bitstream.reader import PacketReader
 from codec.cli import FAILED
+from codec.cli.common import describe_losses
 from codec.coding.salvage import SourceLosses, parse_losses
 from tests.helpers.audio import noise
 
@@ -41,6 +43,13 @@ def test_a_damaged_source_is_refused_or_what_can_be_read_is_encoded(codec, place
         start, end = kept[str(bit)][0]
         assert 3.5 < start <= 4 < end < 4.5  # one frame
         assert len(result["skipped"]) == (3 if again else 1)
+    again = codec(*words)  # without the option, what was salvaged is not the output of a damaged source
+    failed = {one["source"]: one["reason"] for one in json.loads(again.out)["failed"]}
+    assert again.status == FAILED and len(failed) == 3
+    assert [name for name in map(str, (cut, bit, tmp_path / "in/nan.wav")) if "--salvage" in failed[name]] == [
+        str(cut),
+        str(bit),
+    ]
     with PacketReader(tmp_path / "out/cut.nac") as reader:
         assert reader.header.samples == 2 * 16000 and reader.tags["salvaged"].startswith("up to 2.00 s; ")
     with PacketReader(tmp_path / "out/bit.nac") as reader:
@@ -49,6 +58,32 @@ def test_a_damaged_source_is_refused_or_what_can_be_read_is_encoded(codec, place
         assert "salvaged" not in reader.tags
     assert codec("decode", tmp_path / "out/cut.nac", "--out", tmp_path, "--model", place / "model").status == 0
     assert soundfile.info(tmp_path / "cut.wav").frames == 2 * 16000
+
+
+def test_salvage_is_advised_only_where_something_can_be_read(codec, place, tmp_path):
+    audio.write(tmp_path / "a.flac", noise(1, 16000 * 2, level=0.2), 16000)
+    data = (tmp_path / "a.flac").read_bytes()
+    start = data.index(b"\xff\xf8")
+    for name, kept in (("none.flac", data[: start + 200]), ("some.flac", data[:-200])):
+        (tmp_path / name).write_bytes(kept)
+    for command in ("encode", "tokens"):
+        words = [command, tmp_path / "none.flac", tmp_path / "some.flac", "--out", tmp_path / command]
+        told = codec(*words, "--model", place / "model").complaints
+        assert ["--salvage" in line for line in sorted(told)] == [False, True]
+
+
+def test_what_stands_for_lost_audio_is_named_as_it_is(tmp_path):
+    spans = [(0.5, 1.0)]
+    assert describe_losses(spans, None, "lost, with silence in its place").endswith("in its place: 0.50 to 1.00 s")
+    assert describe_losses([(1.0, 1.004)], 1.0) == describe_losses([(1.0, 1.0)], 1.0)
+    path = tmp_path / "a.flac"
+    audio.write(path, noise(1, 16000 * 6, level=0.2), 16000)
+    data = bytearray(path.read_bytes())
+    data[len(data) * 2 // 3] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(audio.AudioError) as damage:
+        audio.read(path)
+    assert len(re.findall(r"\d\.\d\d s", damage.value.reason)) == 1  # one time, not that of each decoder
 
 
 def test_flac_is_read_behind_damage_at_its_place(tmp_path):
