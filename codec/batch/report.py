@@ -47,9 +47,9 @@ class BatchSummary:
     """Duration of the audio in hours."""
     bytes: int
     payload_kbps: float
-    """Bit rate of the range-coded codes alone."""
+    """Bit rate of the range-coded codes alone; 0 if all files are token shards."""
     kbps: float
-    """Bit rate of whole files, without their tags and pictures."""
+    """Bit rate of whole ``.nac`` files, without their tags and pictures; 0 if there are none."""
     metadata_bytes: int
     """Size of tags and pictures."""
     times_real_time: float
@@ -66,6 +66,8 @@ class BatchSummary:
     """Tags of the sources that are too long for a ``.nac`` file, or that the format of the output cannot hold."""
     tokens: int = 0
     """Codes in token shards, of all channels."""
+    tokens_per_second: float = 0.0
+    """The same per second of their audio."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Files of other kinds in the folders and patterns, counted by suffix."""
 
@@ -77,12 +79,12 @@ class BatchSummary:
         """
         lines = [("files", f"{self.done} done, {self.skipped} were up to date, {self.failed} failed")]
         if self.hours:
+            rate = f"{self.kbps:.2f} kbit/s, {self.payload_kbps:.2f} without headers and checksums"
             lines += [
                 ("audio", f"{self.hours:.3f} hours"),
                 ("size", f"{self.bytes:,} bytes"),
-                ("tokens", f"{self.tokens:,}, {self._tokens_per_second:.0f} per second")
-                if self.tokens
-                else ("rate", f"{self.kbps:.2f} kbit/s, {self.payload_kbps:.2f} without headers and checksums"),
+                *([("tokens", f"{self.tokens:,}, {self.tokens_per_second:.0f} per second")] if self.tokens else []),
+                *([("rate", rate)] if self.kbps or not self.tokens else []),
                 ("speed", f"{self.times_real_time:.0f} x real time"),
             ]
         lines += self._notes()
@@ -101,10 +103,6 @@ class BatchSummary:
         files = f"{self.done} done, {self.skipped} were up to date, {self.failed} failed"
         damaged = f", {self.damaged} damaged" if self.damaged else ""
         return f"{files}{damaged}{figures if self.hours else ''}"
-
-    @property
-    def _tokens_per_second(self) -> float:
-        return self.tokens / (3600 * self.hours) if self.hours else 0.0
 
     def _notes(self) -> list[tuple[str, str]]:
         notes = []
@@ -157,7 +155,10 @@ class BatchReport:
         seconds = sum(report.seconds for report in self.reports)
         size = sum(report.bytes_total for report in self.reports)
         metadata = sum(report.bytes_metadata for report in self.reports)
-        coded_seconds = sum(report.bytes_seconds for report in self.reports)
+        files = [report for report in self.reports if not report.tokens]
+        coded_seconds = sum(report.bytes_seconds for report in files)
+        tokens = sum(report.tokens for report in self.reports)
+        token_seconds = sum(report.bytes_seconds for report in self.reports if report.tokens)
         return BatchSummary(
             done=len(self.reports),
             skipped=len(self.skipped),
@@ -165,8 +166,8 @@ class BatchReport:
             damaged=len(self.damaged),
             hours=seconds / 3600,
             bytes=size,
-            payload_kbps=kbps(sum(report.bytes_payload for report in self.reports), coded_seconds),
-            kbps=kbps(size - metadata, coded_seconds),
+            payload_kbps=kbps(sum(report.bytes_payload for report in files), coded_seconds),
+            kbps=kbps(sum(report.bytes_total - report.bytes_metadata for report in files), coded_seconds),
             metadata_bytes=metadata,
             times_real_time=seconds / self.elapsed_seconds,
             clipped_samples=sum(report.clipped for report in self.reports),
@@ -175,6 +176,7 @@ class BatchReport:
             pictures=sum(report.pictures for report in self.reports),
             pictures_left_out=sum(report.pictures_left_out for report in self.reports),
             tags_left_out=sum(report.tags_left_out for report in self.reports),
-            tokens=sum(report.tokens for report in self.reports),
+            tokens=tokens,
+            tokens_per_second=tokens / token_seconds if token_seconds else 0.0,
             left_out=self.left_out,
         )

@@ -67,4 +67,5 @@ def decode_tokens(
         bytes_payload=codes.nbytes,
         bytes_seconds=info.seconds,
         clipped=writer.clipped,
+        tokens=codes.size,
     )

@@ -105,4 +105,5 @@ class StatusLogger(Callback):
     def on_validation_end(self, *_: Any) -> None:
         """Print the status."""
         if (status := training_status(read_curves(self.run), self.recipe)) is not None:
-            say(status.line())
+            for line in status.lines():
+                say(line)

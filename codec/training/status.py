@@ -64,45 +64,46 @@ class TrainingStatus:
     quantized_from: int | None = None
     """Step at which that phase ended; None if there was none, or it has not ended."""
 
-    def line(self) -> str:
+    def lines(self) -> tuple[str, str]:
         """Format the status for the log.
 
         Returns:
-            One line.
+            A line with losses and verdict, and one with the details, which begins with spaces.
         """
         left = "" if self.left_s is None else f", {format_duration(self.left_s)} left"
         training = "" if self.training is None else f"training {self.training:.4g}, "
-        parts = [
-            f"step {self.step:,} ({self.share:.0%}{left}): loss: {training}validation {self.validation:.4g}"
-            f" ({self.best})",
+        first = [
+            f"step {self.step:,} ({self.share:.0%}{left}): loss: {training}validation {self.validation:.4g}",
             self.describe_fit(),
         ]
+        details = [self.best]
+        if self.diagnosis.verdict not in ("undecided", "well fitted"):
+            details.append(self.diagnosis.reason)
         if self.unquantized:
-            parts.append("without quantizer so far, except for validations")
+            details.append("without quantizer so far, except for validations")
         if self.audio_s_per_s is not None:
-            parts.append(f"{self.audio_s_per_s:.0f} s of audio per second")
+            details.append(f"{self.audio_s_per_s:.0f} s of audio per second")
         if self.gradient is not None:
             largest = "" if self.gradient_max is None else f", largest {self.gradient_max:.3g}"
             clipped = "" if self.clipped is None else f", {self.clipped:.0%} of steps clipped"
-            parts.append(f"gradient norm {self.gradient:.3g}{largest}{clipped}")
+            details.append(f"gradient norm {self.gradient:.3g}{largest}{clipped}")
         if self.usage is not None:
-            parts.append(f"codebook entries {self.usage.unused:.0%} unused, perplexity {self.usage.perplexity:.0f}")
+            details.append(f"codebook entries {self.usage.unused:.0%} unused, perplexity {self.usage.perplexity:.0f}")
         if self.right is not None:
-            parts.append(f"discriminator accuracy {self.right:.0%}")
-        return "; ".join(parts)
+            details.append(f"discriminator accuracy {self.right:.0%}")
+        return "; ".join(first), f"  {'; '.join(details)}"
 
     def describe_fit(self) -> str:
         """Describe whether the run is over-, under- or well fitted so far.
 
         Returns:
-            The verdict, the step from which it holds and, if something is wrong, the reason.
+            The verdict, and the step from which it holds.
         """
         found = self.diagnosis
         if found.verdict == "undecided":
             return "too early for a verdict"
         since = "" if found.since is None else f" since step {found.since:,}"
-        reason = "" if found.verdict == "well fitted" else f" ({found.reason})"
-        return f"{found.verdict} so far{since}{reason}"
+        return f"{found.verdict} so far{since}"
 
 
 def training_status(curves: Curves, recipe: Recipe) -> TrainingStatus | None:

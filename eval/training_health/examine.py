@@ -61,10 +61,10 @@ class RunHealth:
     def answer(self) -> str:
         """Sentence about the state."""
         amiss = [finding.topic for finding in self.findings if finding.state == self.state]
-        so_far = "It is too early for a verdict" if self._undecided else "Nothing is wrong"
+        early = "It is too early for a verdict, but there" if self._undecided else "There"
         return {
             "good": "No problem was found in this run.",
-            "watch": f"{so_far}, but there is something to look at: {', '.join(amiss)}.",
+            "watch": f"{early} is something to look at: {', '.join(amiss)}.",
             "bad": f"There is a problem in this run: {', '.join(amiss)}.",
             "unknown": "It is too early for a verdict on this run.",
         }[self.state]

@@ -113,6 +113,11 @@ def test_shards_hold_the_codes_of_nac_files_and_decode_like_them(sounds, codec):
     decode_batch([Path("nac")], Path("expected"), LoadedModel(codec), bits="32f")
     batch = decode_batch([Path("tok")], Path("wav"), LoadedModel(codec), bits="32f")
     assert figures(batch) == (5, 0, 0)
+    codes = [np.load(io.BytesIO(parts["npy"])) for parts in read(*Path("tok").glob("*.tar")).values()]
+    assert batch.summary.tokens == sum(one.size for one in codes) and batch.summary.kbps == 0
+    seconds = sum(report.seconds for report in batch.reports if report.tokens)
+    assert batch.summary.tokens_per_second == pytest.approx(batch.summary.tokens / seconds)
+    assert "tokens" in batch.summary.text() and "kbit/s" not in batch.summary.text()
     for path in (path for path in Path("expected").rglob("*") if path.is_file()):
         (expected, rate), (sound, same) = (
             soundfile.read(path),

@@ -150,6 +150,8 @@ def test_sounds_are_the_clips_each_with_its_decode_and_the_nearest_other_codec(m
         "Other · rate unknown",
     ):
         assert name in page.text
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", made[1])
+    assert captions[:3] == ["Original", "ours", "Difference"]  # the name of the model
     for three in zip(sounds[::5], sounds[1::5], sounds[2::5]):
         first, second, third = (
             soundfile.read(io.BytesIO(base64.b64decode(sound["src"].split(",")[1])))[0] for sound in three

@@ -215,7 +215,9 @@ def ran(prepared, tmp_path_factory) -> tuple[Path, list[str]]:
         # as if killed after sounds were written and before the checkpoint
         shutil.copytree(run / "sounds/step_12", run / "sounds/step_14")
         train(read_recipe("quickstart", [*words, "--train.steps=16"]), prepared, run, quiet=True)
-    return run, [line for line in lines if line.startswith("step ")]
+    places = [place for place, line in enumerate(lines) if line.startswith("step ")]
+    assert all(len(lines[place]) <= 120 and lines[place + 1].startswith("  ") for place in places)
+    return run, [lines[place] + lines[place + 1] for place in places]
 
 
 def test_each_validation_prints_the_status(ran):
