@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from codec.errors import UserError
 from data_prep.excerpts import SHORTEST_S
-from data_prep.groups import FILE, TIME, Grouping
+from data_prep.group_rules import FILE, TIME
+from data_prep.groups import Grouping
 from data_prep.rows import USED, RowTable, count_reasons
 from data_prep.split_ratios import SPLITS, SplitRatios
 

@@ -20,7 +20,7 @@ DURATION_TOLERANCE_S = 0.1
 
 ENTRY_COLUMNS = {
     "path": str, "relative": str, "source": str, "domain": str, "group": str, "recording": str, "plain": bool,
-    "text": str, "fields": str,
+    "part": bool, "text": str, "fields": str,
 }  # fmt: skip
 """Columns of a table of entries, see :meth:`AudioEntry.cells`."""
 
@@ -63,6 +63,9 @@ class AudioEntry:
     """Name of the recording, if it has several files (two microphones, stems of a song, clips of one original)."""
     plain: bool = False
     """No corpus was recognised and no list gives a group, so that only the folders decide the group."""
+    part: bool = False
+    """What is stated is about a part of the file, such as a segment of a conversation, so that another row may state
+    another group."""
     text: str = ""
     """Words that are spoken from the start of the file on; empty if unknown. See :meth:`text_of_all`."""
     fields: dict[str, str] = field(default_factory=dict)
@@ -90,8 +93,8 @@ class AudioEntry:
             Cells of :data:`ENTRY_COLUMNS`.
         """
         return (
-            str(self.path), self.relative, self.source, self.domain, self.group, self.recording, self.plain, self.text,
-            json.dumps(self.fields) if self.fields else "",
+            str(self.path), self.relative, self.source, self.domain, self.group, self.recording, self.plain, self.part,
+            self.text, json.dumps(self.fields) if self.fields else "",
         )  # fmt: skip
 
     @classmethod
@@ -104,10 +107,10 @@ class AudioEntry:
         Returns:
             The entry.
         """
-        path, relative, source, domain, group, recording, plain, text, columns = cells
+        path, relative, source, domain, group, recording, plain, part, text, columns = cells
         return cls(
-            Path(path), relative, source, domain, group, recording, bool(plain), text,
-            json.loads(columns) if columns else {},
+            Path(path), relative, source, domain, group, recording, bool(plain), bool(part),
+            text, json.loads(columns) if columns else {},
         )  # fmt: skip
 
     @property

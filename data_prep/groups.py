@@ -3,26 +3,29 @@
 import re
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from dataclasses import dataclass
 
 from codec.errors import UserError
 from data_prep.entries import DOMAIN_WORDS, AudioEntry
+from data_prep.group_rules import (
+    COLUMN,
+    CONTAINERS,
+    FILE,
+    FOLDER,
+    LEVEL,
+    REST,
+    GroupRule,
+    first_match,
+    folder_name,
+    folders_of,
+    join_folders,
+)
 from data_prep.listing import Listing
+from data_prep.merging import DOMAIN, GROUP
 
 Entries = Listing | Sequence[AudioEntry]
 """Audio files, which are read several times."""
 
-FOLDER, FILE, TIME = "folder", "file", "time"
-"""Rules without an argument, see :func:`group_entries`."""
-REST = "rest:"
-"""Beginning of rules for the files of plain folders, where others are of a corpus or list."""
-
-CONTAINERS = frozenset(
-    "train training dev devel test testing val valid validation eval evaluation"
-    " wav wavs wave waves flac mp3 ogg opus audio audios clips sounds".split()
-)
-"""Folder names that describe the storage or division of a corpus and define no groups."""
 NAME_PATTERNS = (r"([^/_-]+)[_-][^/]*$", r"([^/]+)[_-][^/_-]*$")
 """Patterns for the part that file names may share: all before the first separator, or all before the last."""
 _LISTED = 5
@@ -53,21 +56,24 @@ def choose_grouping(entries: Listing, rule: str | None, before: Grouping | None 
         The grouping.
 
     Raises:
-        UserError: without a rule, the folders, or the names of files in one folder, can be read in two ways that divide
+        UserError: there is no such rule; lists contradict each other about the group or domain of a file; or, without
+            a rule, the folders, or the names of files in one folder, can be read in two ways that divide
             the files differently. The message offers a rule for each.
     """
+    rule_before = before.rule if before else None
+    _refuse_contradictions(entries, rule or rule_before)
     if rule:
         return Grouping(rule, FOLDER)
     if before:
         return Grouping(before.rule, FOLDER if before.rule else before.plain_rule)
     roots: dict[str, set[tuple[str, ...]]] = {}
     for entry in entries.plain():
-        roots.setdefault(str(entry.path).removesuffix(entry.relative), set()).add(_folders(entry))
+        roots.setdefault(str(entry.path).removesuffix(entry.relative), set()).add(folders_of(entry))
     for root, folders in roots.items():
         if question := _ask_about_folders(root, folders, REST if entries.has_groups() else ""):
             raise UserError(question)
     # Next to files whose groups are known, a folder is a group like any other.
-    names = {_join(folders) for root in roots.values() for folders in root}
+    names = {join_folders(folders) for root in roots.values() for folders in root}
     if len(names) != 1 or len(entries) < 2 or entries.has_groups():
         return Grouping(None, FOLDER)
     if question := _ask_about_names(entries):
@@ -78,6 +84,23 @@ def choose_grouping(entries: Listing, rule: str | None, before: Grouping | None 
         f" {next(iter(entries)).relative})"
     )
     return Grouping(None, FILE, (note,))
+
+
+def _refuse_contradictions(entries: Listing, text: str | None) -> None:
+    """Refuse lists that state two domains of a file, or two groups where the rule uses these."""
+    rule = GroupRule.parse(text) if text else None
+    remedies = {DOMAIN: "keep the row that is right, since a file has one domain"}
+    if not rule or rule.of_rest:
+        remedies[GROUP] = "keep the row that is right, or give all files of both one name in a column group"
+    remedies |= dict.fromkeys(rule.columns if rule else (), "keep the row that is right")
+    for column, remedy in remedies.items():
+        count, stated = entries.find_contradiction(column)
+        if count:
+            raise UserError(f"{stated}{_and_more(count)}; {remedy}")
+
+
+def _and_more(count: int) -> str:
+    return f" ({count} files are listed like this)" if count > 1 else ""
 
 
 def group_entries(entries: Entries, grouping: Grouping) -> Iterator[tuple[AudioEntry, str]]:
@@ -115,64 +138,52 @@ def group_entries(entries: Entries, grouping: Grouping) -> Iterator[tuple[AudioE
     >>> [group for _, group in group_entries(entries, Grouping(r"regex:(\d)\.wav", FOLDER))]
     ['1', '2', '3']
     """
-    name_of, applies = _naming(grouping, entries), False
-    for entry in entries:
-        name = name_of(entry)
-        applies = applies or bool(name)
+    for entry, name in name_entries(entries, grouping):
         yield entry, name or entry.recording or entry.relative
-    if grouping.rule and not applies and len(entries):
-        raise UserError(f"--group-by {grouping.rule}: this applies to no file; {_hint(grouping.rule, entries)}")
 
 
-def _hint(rule: str, entries: Entries) -> str:
-    if rule.startswith("column:"):
+def name_entries(entries: Entries, grouping: Grouping) -> Iterator[tuple[AudioEntry, str]]:
+    """Name the group of every file, see :func:`group_entries`.
+
+    Args:
+        entries: all files.
+        grouping: how groups are made.
+
+    Yields:
+        Each file with the name of its group; empty for a file that is a group of its own.
+
+    Raises:
+        UserError: as for :func:`group_entries`.
+    """
+    rule = GroupRule.parse(grouping.rule) if grouping.rule else None
+    if rule and rule.kind == LEVEL:
+        _check_depth(rule, entries)
+    name_of = rule.naming() if rule else _plain_naming(grouping.plain_rule)
+    concerned, named = False, False
+    for entry in entries:
+        decides = not rule or rule.applies_to(entry)
+        name = name_of(entry) if decides else entry.group
+        concerned, named = concerned or decides, named or (decides and bool(name))
+        yield entry, name
+    if rule and concerned and not named:
+        raise UserError(f"--group-by {rule.text}: this applies to no file; {_hint(rule, entries)}")
+
+
+def _plain_naming(plain_rule: str) -> Callable[[AudioEntry], str]:
+    return lambda entry: folder_name(entry) if entry.plain and plain_rule == FOLDER else entry.group
+
+
+def _check_depth(rule: GroupRule, entries: Entries) -> None:
+    deepest = max((len(folders_of(entry)) for entry in entries if rule.applies_to(entry)), default=None)
+    if deepest is not None and deepest < int(rule.argument):
+        raise UserError(f"--group-by {rule.text}: the deepest file is only {deepest} folders below its source")
+
+
+def _hint(rule: GroupRule, entries: Entries) -> str:
+    if rule.kind == COLUMN:
         columns = sorted({name for entry in entries for name in entry.fields})
         return f"the columns are: {', '.join(columns) or 'none, as there is no list'}"
-    return f"a path below the source is {next(iter(entries)).relative}"
-
-
-def _naming(grouping: Grouping, entries: Entries) -> Callable[[AudioEntry], str]:
-    """Return the function that yields the name according to the rule; empty for none."""
-    rule = grouping.rule
-    kind, _, argument = (rule or "").partition(":")
-    if rule is None:
-        return lambda entry: _default(entry, grouping.plain_rule)
-    if rule == FOLDER:
-        return _folder
-    if rule in (FILE, TIME):
-        return lambda entry: entry.recording or entry.relative
-    if kind == "level" and argument.isdigit() and (level := int(argument)) > 0:
-        deepest = max(len(_folders(entry)) for entry in entries)
-        if deepest < level:
-            raise UserError(f"--group-by {rule}: the deepest file is only {deepest} folders below its source")
-        return lambda entry: "/".join(_folders(entry)[:level])
-    if kind == "regex":
-        return lambda entry: _match(argument, entry)
-    if kind == "column":
-        return lambda entry: entry.fields.get(argument, "")
-    if rule.startswith(REST) and not argument.startswith((TIME, "column:", REST)):
-        of_rest = _naming(replace(grouping, rule=argument), entries)
-        return lambda entry: of_rest(entry) if entry.plain else entry.group
-    raise UserError(
-        f"--group-by {rule}: use folder, file, time, level:1, regex:PATTERN or column:NAME; or rest:folder,"
-        " rest:file, rest:level:1 or rest:regex:PATTERN for the files that are of no corpus or list"
-    )
-
-
-def _default(entry: AudioEntry, plain_rule: str) -> str:
-    return _folder(entry) if entry.plain and plain_rule == FOLDER else entry.group
-
-
-def _folders(entry: AudioEntry) -> tuple[str, ...]:
-    return PurePosixPath(entry.relative).parts[:-1]
-
-
-def _folder(entry: AudioEntry) -> str:
-    return _join(_folders(entry))
-
-
-def _join(folders: tuple[str, ...]) -> str:
-    return "/".join(part for part in folders if part.lower() not in CONTAINERS)
+    return f"a path below the source is {next(entry for entry in entries if rule.applies_to(entry)).relative}"
 
 
 def _ask_about_folders(root: str, folders: Collection[tuple[str, ...]], prefix: str) -> str:
@@ -204,7 +215,8 @@ def _ask_about_names(entries: Listing) -> str:
     Speakers whose folders were merged into one have such names.
     """
     for pattern in NAME_PATTERNS:
-        shared = {_match(pattern, entry) for entry in entries}
+        compiled = re.compile(pattern)
+        shared = {first_match(compiled, entry) for entry in entries}
         if 2 <= len(shared) <= len(entries) / 2 and "" not in shared:
             return (
                 f"{next(iter(entries)).path.parent}: the names of its {len(entries)} files begin with"
@@ -240,14 +252,3 @@ def _count_shared(paths: Iterable[tuple[str, ...]]) -> int:
             break
         count += 1
     return count
-
-
-def _match(pattern: str, entry: AudioEntry) -> str:
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise UserError(f"--group-by regex:{pattern}: this is not a regular expression ({error})") from error
-    if compiled.groups < 1:
-        raise UserError(f"--group-by regex:{pattern}: put the part that names the group in brackets, as in ([^/]+)")
-    match = compiled.search(entry.relative)
-    return (match.group(1) or "") if match else ""

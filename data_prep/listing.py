@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from codec.errors import UserError
 from data_prep.entries import ENTRY_COLUMNS, AudioEntry
+from data_prep.merging import Disagreement, FoundRow, MergedFile, describe_value, merge_rows
 from data_prep.store import Store
 
 NO_CORPUS = -1
@@ -21,14 +20,19 @@ class Listing:
     """Audio files, each once, sorted by path.
 
     Args:
-        store: the files are kept in its tables ``files`` and, until they are settled, ``found``.
+        store: the files are kept in its tables ``files`` and, until they are settled, ``found``. The table
+            ``contradictions`` has what lists state about a file in two ways, and ``conversations`` the groups of files
+            that have several.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._lists = 0
-        store.create("found", {**ENTRY_COLUMNS, "list": int, "corpus": int})
-        store.create("files", {**ENTRY_COLUMNS, "corpus": int}, key=["path"])
+        self.lists: list[Path] = []
+        """The lists, folders and corpora, at the places of their numbers in the tables."""
+        store.create("found", {**ENTRY_COLUMNS, "list": int, "number": int, "corpus": int})
+        store.create("files", {**ENTRY_COLUMNS, "list": int, "corpus": int}, key=["path"])
+        store.create("contradictions", {"path": str, "column": str, "text": str}, key=["path", "column"])
+        store.create("conversations", {"path": str, "speaker": str, "name": str}, key=["path", "speaker"])
 
     def __iter__(self) -> Iterator[AudioEntry]:
         return map(AudioEntry.from_cells, self._store.query(f"SELECT {_CELLS} FROM files ORDER BY path"))
@@ -61,15 +65,19 @@ class Listing:
         """
         return (number for (number,) in self._store.query("SELECT corpus FROM files ORDER BY path"))
 
-    def add(self, entries: Iterable[AudioEntry], corpus: int = NO_CORPUS) -> None:
-        """Add the files of a list or folder. Of files that were added before, the earlier entry stays.
+    def add(self, entries: Iterable[AudioEntry], place: Path, corpus: int = NO_CORPUS) -> None:
+        """Add the files of a list or folder. All that was added about a file becomes one entry, see
+        :func:`data_prep.merging.merge_rows`.
 
         Args:
-            entries: rows of the list; of a file in several rows, one entry is made, see :func:`merge_entries`.
+            entries: rows of the list, or files of the folder.
+            place: path of the list or folder.
             corpus: number of the corpus that they belong to.
         """
-        self._lists += 1
-        self._store.add("found", ((*entry.cells(), self._lists, corpus) for entry in entries))
+        number = len(self.lists)
+        self.lists.append(place)
+        numbered = enumerate(entries, 1)
+        self._store.add("found", ((*entry.cells(), number, row, corpus) for row, entry in numbered))
 
     def find_missing(self, paths: Iterable[str], corpus: int) -> tuple[int, str]:
         """Find files that a corpus does not have.
@@ -91,13 +99,52 @@ class Listing:
 
     def settle(self) -> None:
         """Merge and sort what was added."""
-        order = "ORDER BY path, list, rowid"
-        self._store.execute(f"INSERT OR IGNORE INTO files SELECT {_CELLS}, corpus FROM found {order}")
+        order = "ORDER BY path, list, number"
+        self._store.execute(f"INSERT OR IGNORE INTO files SELECT {_CELLS}, list, corpus FROM found {order}")
         several = "SELECT path FROM found GROUP BY path HAVING count(*) > 1"
-        rows = self._store.query(f"SELECT {_CELLS}, corpus, list FROM found WHERE path IN ({several}) {order}")
-        merged = (_merge_rows(list(same)) for _, same in groupby(rows, key=itemgetter(0)))
-        self._store.add("files", merged, replace=True)
+        rows = self._store.query(f"SELECT {_CELLS}, list, number, corpus FROM found WHERE path IN ({several}) {order}")
+        for _, same in groupby(rows, key=itemgetter(0)):
+            found = (FoundRow(AudioEntry.from_cells(row[:-3]), *row[-3:]) for row in same)
+            self._settle_file(merge_rows(list(found)))
         self._store.execute("DROP TABLE found")
+
+    def _settle_file(self, merged: MergedFile) -> None:
+        """Enter a file of several rows."""
+        row = merged.row
+        self._store.add("files", [(*row.entry.cells(), row.list, row.corpus)], replace=True)
+        path = str(row.entry.path)
+        found = (difference for difference in merged.disagreements if difference.is_contradiction)
+        self._store.add("contradictions", ((path, item.column, self._describe(item)) for item in found))
+        if len(merged.groups) > 1:
+            self._store.add("conversations", ((path, name, row.entry.group) for name in merged.groups))
+
+    def _describe(self, difference: Disagreement) -> str:
+        """Describe two rows: their list, the file, and what they state about it."""
+        first, second = difference.first, difference.second
+        path = os.path.relpath(first.entry.path, self._folder(first.list))
+        name = str(first.entry.path) if path.startswith(os.pardir) else path
+        values = [describe_value(row, difference.column) for row in (first, second)]
+        if first.list == second.list:
+            values = [f"{value} in entry {row.number}" for value, row in zip(values, (first, second), strict=True)]
+            return f"{self.lists[first.list]}: {name} has {values[0]} and {values[1]}"
+        return f"{self.lists[first.list]} has {values[0]} for {name}, and {self.lists[second.list]} has {values[1]}"
+
+    def _folder(self, number: int) -> Path:
+        place = self.lists[number]
+        return place if place.is_dir() else place.parent
+
+    def find_contradiction(self, column: str) -> tuple[int, str]:
+        """Find files about which lists contradict themselves or each other.
+
+        Args:
+            column: column of the lists, or :data:`data_prep.merging.GROUP`.
+
+        Returns:
+            The number of such files, and the first of them with both statements; empty if there are none.
+        """
+        stated = 'FROM contradictions WHERE "column" = CAST(? AS TEXT)'
+        count = self._store.value(f"SELECT count(*) {stated}", column)
+        return count, self._store.value(f"SELECT text {stated} ORDER BY path", column) or ""
 
     def assign_domain(self, domain: str, places: Iterable[Path]) -> int:
         """Set the domain of files.
@@ -134,31 +181,3 @@ class Listing:
                     raise UserError(f"there is no audio of the domain {name!r}; the sources have {', '.join(present)}")
             wanted = ", ".join("CAST(? AS TEXT)" for _ in domains)
             self._store.execute(f"DELETE FROM files WHERE domain NOT IN ({wanted})", *domains)
-
-
-def _merge_rows(same: list[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Return the row of a file from its rows in ``found``, of which those of the first list count."""
-    first = same[0]
-    entries = [AudioEntry.from_cells(row[:-2]) for row in same if row[-1] == first[-1]]
-    return (*merge_entries(entries).cells(), first[-2])
-
-
-def merge_entries(same: Sequence[AudioEntry]) -> AudioEntry:
-    """Make one entry of several rows of a list that name the same file.
-
-    Args:
-        same: entries with the same path.
-
-    Returns:
-        The first entry. With several groups, the file is a group of its own; with several texts, it has none.
-
-    >>> from pathlib import Path
-    >>> rows = [AudioEntry(Path("/a.wav"), "a.wav", "corpus", "speech", group=name, text=name) for name in ("x", "y")]
-    >>> merged = merge_entries(rows)
-    >>> merged.group, merged.text
-    ('a.wav', '')
-    """
-    groups = {entry.group for entry in same if entry.group}
-    texts = {entry.text for entry in same}
-    first = same[0] if len(texts) == 1 else replace(same[0], text="")
-    return replace(first, group=first.relative, plain=False) if len(groups) > 1 else first

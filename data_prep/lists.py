@@ -13,7 +13,16 @@ from codec.dataset.columns import GROUP_COLUMNS, TEXT_COLUMNS, first_cell
 from codec.errors import UserError
 from data_prep import toolkits
 from data_prep.entries import AudioEntry, domain_of
-from data_prep.tables import PATH_COLUMNS, TableRow, cell_text, one_line, read_csv, read_json_lines, read_parquet
+from data_prep.tables import (
+    PATH_COLUMNS,
+    TableRow,
+    canonical_names,
+    cell_text,
+    one_line,
+    read_csv,
+    read_json_lines,
+    read_parquet,
+)
 
 TABLES = frozenset({".csv", ".tsv"})
 PATH_LISTS = frozenset({".txt", ".lst", ".list"})
@@ -57,8 +66,11 @@ def _entries(path: Path) -> Iterator[AudioEntry]:
         return _from_rows(path, ({"path": line.rstrip("\r\n")} for line in read_lines(path, "list") if line.strip()))
     if toolkits.is_lhotse(next(read_json_lines(path), {})):
         return iter(toolkits.read_lhotse(path, list(read_json_lines(path))))
-    rows = ({name: cell_text(value) for name, value in row.items()} for row in read_json_lines(path))
-    return _from_rows(path, rows)
+    return _from_rows(path, (_json_row(path, value) for value in read_json_lines(path)))
+
+
+def _json_row(path: Path, value: dict[str, object]) -> TableRow:
+    return dict(zip(canonical_names(path, value), map(cell_text, value.values()), strict=True))
 
 
 def _from_rows(manifest: Path, rows: Iterable[TableRow]) -> Iterator[AudioEntry]:
@@ -70,16 +82,17 @@ def _from_rows(manifest: Path, rows: Iterable[TableRow]) -> Iterator[AudioEntry]
         path = Path(os.path.abspath(folder / name))
         if "\\" in name and not path.exists():  # written on Windows
             path = Path(os.path.abspath(folder / name.replace("\\", "/")))
-        group = first_cell(row, GROUP_COLUMNS)
+        group, domain = first_cell(row, GROUP_COLUMNS), row.get("domain", "").strip().lower()
         yield AudioEntry(
             path=path,
             relative=toolkits.relative_to(path, folder),
-            source=row.get("source") or folder.name,
-            domain=row.get("domain") or domain_of(path.parent),
+            source=row.get("source", "").strip() or folder.name,
+            domain=domain or domain_of(path.parent),
             group=group,
             plain=not group,
+            part=bool(row.get("offset", "").strip()),
             text=_text_of_file(row),
-            fields=row,
+            fields={**row, "domain": domain} if domain else row,
         )
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codec.runtime.file_walk import describe_left_out
-from data_prep.groups import REST, TIME, Grouping
+from data_prep.group_rules import REST, TIME
+from data_prep.groups import Grouping
 from data_prep.sources import Corpus, Sources
 
 
@@ -62,10 +63,8 @@ def describe_texts(sources: Sources) -> list[str]:
 def _describe_corpus(sources: Sources, number: int, corpus: Corpus, rule: str | None) -> str:
     """Return the line about a corpus, empty if none of its files are of a domain that is used."""
     layout, store = corpus.layout, sources.store
-    files, unknown = next(
-        store.query("""SELECT count(*), sum("group" = '' AND NOT plain) FROM files WHERE corpus = ?""", number)
-    )
-    groups = store.value("SELECT count(*) FROM group_names WHERE corpus = ?", number)
+    files = store.value("SELECT count(*) FROM files WHERE corpus = ?", number)
+    groups = store.value("SELECT count(DISTINCT name) FROM group_names WHERE corpus = ?", number)
     if not files:
         return ""
     if rule and not rule.startswith(REST):
@@ -78,11 +77,6 @@ def _describe_corpus(sources: Sources, number: int, corpus: Corpus, rule: str | 
         f"{corpus.folder}: {layout.name}, recognised by {layout.evidence}",
         f"{_count_files(files)}, {grouping} ({groups} groups)",
         *([f"domain {layout.domain}"] if layout.domain else []),
-        *(
-            [f"{_count_files(unknown)} without a known group, each a group of its own"]
-            if unknown and layout.grouping
-            else []
-        ),
         *([_describe_unlisted(corpus)] if corpus.unlisted else []),
     ]
     return "; ".join(parts)

@@ -17,7 +17,9 @@ from codec.runtime.file_lock import exclusive
 from data_prep.empty_splits import list_reasons, refuse_empty_splits, refuse_too_few_groups
 from data_prep.entries import AudioOrigin
 from data_prep.excerpts import SHORTEST_S, SPAN, plan_excerpts
-from data_prep.groups import TIME, Grouping, choose_grouping, group_entries
+from data_prep.group_checks import GroupNames, describe_excluded, refuse_idle_rule
+from data_prep.group_rules import TIME
+from data_prep.groups import Grouping, choose_grouping, group_entries
 from data_prep.journal import SCAN_JOURNAL, ScanJournal, ScanRecord
 from data_prep.manifest import MANIFEST_NAME, read_earlier_rows, read_settings, write_manifest
 from data_prep.notes import describe_groups, describe_repairs, describe_sources, describe_texts
@@ -41,10 +43,15 @@ class _Plan:
     sources: Sources
     grouping: Grouping
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def prepare(
-    sources: Sequence[Path], out: Path, options: PrepareOptions, note: Callable[[str], None] | None = None
+    sources: Sequence[Path],
+    out: Path,
+    options: PrepareOptions,
+    note: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> PreparationSummary:
     """Scan, split and pack audio into a data folder; see :mod:`codec.dataset.packed` for its content.
 
@@ -56,6 +63,7 @@ def prepare(
         out: data folder to write.
         options: rate, channels, ratios of the splits, rule for the groups and the like.
         note: called before decoding, with a line for each recognised corpus and each choice.
+        warn: called with a line for each way in which a speaker may get into two splits, or was kept from that.
 
     Returns:
         The summary, which is also written to ``summary.json``.
@@ -65,8 +73,8 @@ def prepare(
             not clear, another process uses ``out``, ``out`` cannot be written, or an option is wrong.
     """
     plan = _plan(sources, Path(os.path.abspath(out)), options)
-    for line in plan.notes if note else ():
-        note(line)  # type: ignore[misc]
+    _show(plan.notes, note)
+    _show(plan.warnings, warn)
     make_folder(plan.out)
     with exclusive(plan.out):
         store = plan.sources.store
@@ -77,13 +85,22 @@ def prepare(
         _scan(plan, journal, rows)
         _divide(plan, journal, rows, earlier, known)
         assignment = assign_splits(rows, plan.ratios, seed=options.seed)
+        warnings = (*plan.warnings, *_show(describe_excluded(rows), warn))
         _keep_absent(rows, earlier)
         _write_manifest(plan, rows, before=len(earlier))
         packed = pack_splits(rows, plan.out, options.sample_rate, options.channels, options.workers)
         advice = (*assignment.advice, *describe_repairs(packed.repaired))
-        summary = summarise_preparation(plan.out, rows, packed.placement, options, plan.sources, plan.notes, advice)
+        summary = summarise_preparation(
+            plan.out, rows, packed.placement, options, plan.sources, advice, plan.notes, warnings
+        )
         write_text(plan.out / "summary.json", json.dumps(asdict(summary), indent=2) + "\n")
         return summary
+
+
+def _show(lines: Sequence[str], show: Callable[[str], None] | None) -> Sequence[str]:
+    for line in lines if show else ():
+        show(line)  # type: ignore[misc]
+    return lines
 
 
 def _plan(paths: Sequence[Path], out: Path, options: PrepareOptions) -> _Plan:
@@ -92,20 +109,12 @@ def _plan(paths: Sequence[Path], out: Path, options: PrepareOptions) -> _Plan:
     sources = find_audio([Path(path) for path in paths], options.domains, options.assigned, plain=options.plain)
     before = read_settings(out)
     grouping = choose_grouping(sources.entries, options.group_by, before.grouping if before else None)
-    groups = _count_groups(sources, grouping)
+    refuse_idle_rule(sources, options.group_by)
+    names = GroupNames(sources, grouping)
     if before is None:
-        refuse_too_few_groups(len(sources.entries), groups, ratios, grouping)
+        refuse_too_few_groups(len(sources.entries), len(names), ratios, grouping)
     notes = (*describe_sources(sources), *describe_groups(sources, grouping), *describe_texts(sources))
-    return _Plan(out, options, ratios, sources, grouping, notes)
-
-
-def _count_groups(sources: Sources, grouping: Grouping) -> int:
-    """Enter the names of the groups of each corpus into the table ``group_names``, and return their number."""
-    store = sources.store
-    store.create("group_names", {"corpus": int, "name": str}, key=["corpus", "name"])
-    named = zip(sources.entries.corpora(), group_entries(sources.entries, grouping), strict=True)
-    store.add("group_names", ((corpus, group) for corpus, (_, group) in named))
-    return int(store.value("SELECT count(DISTINCT name) FROM group_names"))
+    return _Plan(out, options, ratios, sources, grouping, notes, (*sources.warnings, *names.warnings()))
 
 
 def _scan(plan: _Plan, journal: ScanJournal, rows: RowTable) -> None:

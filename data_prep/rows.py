@@ -11,10 +11,16 @@ from data_prep.store import Cell, Store
 
 ABSENT_REASON = "not in the sources: kept so that its group stays in its split"
 """Reason of rows whose file has left the sources."""
+DUPLICATE = "duplicate"
+"""Kind of the reason for clips with the samples of another clip."""
+CHANGED_GROUP = "changed group"
+"""Kind of the reason for clips that an earlier run used in another split than that of the group that they have now. The
+row keeps the earlier group, so that the clip never gets into another split."""
 USED = "status != 'excluded'"
 """Condition on a table of rows: see :attr:`ManifestRow.used`."""
-ASSIGNED = f"split != '' AND ({USED} OR reason = '{ABSENT_REASON}')"
-"""Condition on a table of rows: the audio belongs to a split; it is used, or was used until it left the sources."""
+ASSIGNED = f"split != '' AND ({USED} OR reason = '{ABSENT_REASON}' OR reason LIKE '{CHANGED_GROUP}:%')"
+"""Condition on a table of rows: the audio belongs to a split; it is used, or was until it left the sources or changed
+its group."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ if the source is a part of a corpus (its ``wavs/`` or ``clips/``), in the folder
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from codec.audio.suffixes import AUDIO_SUFFIXES
@@ -14,7 +15,8 @@ from codec.dataset.columns import TEXT_COLUMNS, first_cell
 from codec.errors import UserError
 from codec.runtime.file_walk import list_folders
 from data_prep.entries import ASSIGNABLE_DOMAINS, AudioEntry, domain_of
-from data_prep.layouts import CorpusLayout, FolderTree, recognise
+from data_prep.layouts import CorpusLayout, FolderTree, describe_unused_tables, recognise
+from data_prep.layouts.listed import TRIED_ROWS
 from data_prep.listing import Listing
 from data_prep.lists import LIST_SUFFIXES, read_audio_list
 from data_prep.store import Store
@@ -53,6 +55,8 @@ class Sources:
     """Number of files that are neither audio nor part of a recognised corpus by suffix, the most frequent first."""
     unlisted: tuple[str, ...]
     """Folders that could not be listed, each with the reason."""
+    warnings: tuple[str, ...]
+    """Lines about tables that look like lists and are not used."""
 
 
 def find_audio(
@@ -91,7 +95,14 @@ def find_audio(
         if not search.listing.assign_domain(domain, places if folder else [Path("/")]):
             raise UserError(f"--as {domain}={folder}: no source has audio files there; give a folder in a source")
     search.listing.keep_domains(domains)
-    return Sources(store, search.listing, tuple(search.corpora), search.count_others(), tuple(search.unlisted))
+    return Sources(
+        store,
+        search.listing,
+        tuple(search.corpora),
+        search.count_others(),
+        tuple(search.unlisted),
+        tuple(search.unused),
+    )
 
 
 class _Search:
@@ -102,6 +113,7 @@ class _Search:
         self.listing = Listing(store)
         self.corpora: list[Corpus] = []
         self.unlisted: dict[str, None] = {}
+        self.unused: list[str] = []
         store.create("others", {"path": str, "suffix": str}, key=["path"])
 
     def add(self, source: Path) -> None:
@@ -111,9 +123,10 @@ class _Search:
         if source.is_dir():
             self._add_folder(source)
         elif source.suffix.lower() in LIST_SUFFIXES:
-            self.listing.add(read_audio_list(source))
+            self.listing.add(read_audio_list(source), source)
         else:
-            self.listing.add([AudioEntry(source, source.name, source.parent.name, domain_of(source.parent))])
+            entry = AudioEntry(source, source.name, source.parent.name, domain_of(source.parent))
+            self.listing.add([entry], source)
 
     def count_others(self) -> dict[str, int]:
         """Count the files that are no audio by suffix; of equal counts, the suffix of the first file comes first."""
@@ -135,7 +148,9 @@ class _Search:
             raise UserError(
                 f"{source}: there are no audio files in this folder (.wav .flac .mp3 .opus .m4a and the like)"
             )
-        self.listing.add(_plain_entry(source, path) for path in rest)
+        self.listing.add((_plain_entry(source, path) for path in rest), source)
+        if not self._plain and not found:
+            self.unused += [*describe_unused_tables(tree), *_describe_list_above(tree)]
         others = (source / path for path in tree.others if not path.startswith(prefixes))
         self._store.add("others", ((str(path), path.suffix.lower()) for path in others))
 
@@ -156,11 +171,11 @@ class _Search:
     def _add_corpus(self, source: Path, tree: FolderTree, layout: CorpusLayout, prefix: str) -> None:
         number, unlisted = len(self.corpora), (0, "")
         for path in layout.lists:
-            self.listing.add((_relative_to_source(source, entry) for entry in read_audio_list(path)), number)
+            self.listing.add((_relative_to_source(source, entry) for entry in read_audio_list(path)), path, number)
         if layout.lists:
             unlisted = self.listing.find_missing((str(tree.root / path) for path in tree.audio), number)
         else:
-            self.listing.add(_entries_of_corpus(source, tree, layout, prefix), number)
+            self.listing.add(_entries_of_corpus(source, tree, layout, prefix), tree.root, number)
         self.corpora.append(Corpus(layout, tree.root, *unlisted))
 
 
@@ -176,7 +191,8 @@ _Found = tuple[FolderTree, CorpusLayout, str]
 def _find_corpora(tree: FolderTree) -> Iterator[_Found]:
     """Yield the corpora in a source; none lies within another."""
     found = list(_search(tree, tree.root, _DEPTH))
-    if not found and (layout := _of_parent(tree)):
+    above = None if found else _parent(tree)
+    if above and (layout := recognise(above, tables=False)) and not layout.lists:
         found = [(tree, layout, f"{tree.root.name}/")]
     yield from found
 
@@ -191,16 +207,29 @@ def _search(tree: FolderTree, source: Path, depth: int) -> Iterator[_Found]:
             yield from _search(tree.below(name), source, depth - 1)
 
 
-def _of_parent(tree: FolderTree) -> CorpusLayout | None:
-    """Return the layout of a corpus that the tree is one folder of, or None."""
+def _parent(tree: FolderTree) -> FolderTree | None:
+    """Return the folder above, with the files of this folder and its own; None if there is nothing to recognise."""
     parent, name = tree.root.parent, tree.root.name
     try:
         siblings = sorted(path.name for path in parent.iterdir() if path.is_file())
     except OSError:
         return None
     audio, others = ([f"{name}/{path}" for path in paths] for paths in (tree.audio, tree.others))
-    layout = recognise(FolderTree(parent, audio, sorted([*siblings, *others])))
-    return layout if layout and not layout.lists else None
+    return None if _PREPARED <= set(siblings) else FolderTree(parent, audio, sorted([*siblings, *others]))
+
+
+def _describe_list_above(tree: FolderTree) -> list[str]:
+    """Describe a list in the folder above that names files of a source, but is not used, since it is not in it."""
+    above = _parent(tree)
+    try:
+        layout = recognise(above) if above else None
+        for path in layout.lists if layout else ():
+            if any(tree.root in entry.path.parents for entry in islice(read_audio_list(path), TRIED_ROWS)):
+                line = f"{path} names files of {tree.root}, and is not used, since it is above that"
+                return [f"{line}; give it as the source"]
+    except UserError:  # what cannot be read there does not concern this source
+        pass
+    return []
 
 
 def _entries_of_corpus(source: Path, tree: FolderTree, layout: CorpusLayout, prefix: str) -> Iterable[AudioEntry]:

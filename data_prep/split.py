@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from data_prep.rows import ASSIGNED, ORDER, USED, RowTable
+from data_prep.rows import CHANGED_GROUP, DUPLICATE, ORDER, USED, RowTable
 from data_prep.split_advice import advise_on_splits
 from data_prep.split_ratios import SPLITS, SplitRatios, SplitSize, find_empty_splits
 
@@ -38,17 +38,18 @@ class KnownSplits:
 
     Args:
         earlier: rows of an earlier run. Its store receives the tables ``splits``, with the split of each group, and
-            ``content``, with the split and the key of the clip that has samples of this SHA-256.
+            ``content``, with the split, the group and the key of the clip that has samples of this SHA-256.
     """
 
     def __init__(self, earlier: RowTable) -> None:
         self._store = earlier.store
         self._store.create("splits", {"name": str, "split": str}, key=["name"])
-        self._store.create("content", {"sha256": str, "key": str, "split": str}, key=["sha256"])
+        self._store.create("content", {"sha256": str, "key": str, "name": str, "split": str}, key=["sha256"])
         order = f"FROM {earlier.name} WHERE split != '' %s ORDER BY {ORDER}"
         self._store.execute(f'INSERT OR IGNORE INTO splits SELECT "group", split {order % ""}')
-        with_samples = order % f"AND {ASSIGNED} AND sha256 != ''"
-        self._store.execute(f"INSERT OR IGNORE INTO content SELECT sha256, key, split {with_samples}")
+        # Also of clips that were excluded last time: an earlier run may have used them.
+        with_samples = order % f"AND sha256 != '' AND reason NOT LIKE '{DUPLICATE}:%'"
+        self._store.execute(f'INSERT OR IGNORE INTO content SELECT sha256, key, "group", split {with_samples}')
 
     def add(self, groups: Iterable[tuple[str, str]]) -> None:
         """Add groups that have a split from the start.
@@ -64,7 +65,8 @@ def assign_splits(rows: RowTable, ratios: SplitRatios, *, seed: int = 0) -> Spli
 
     Args:
         rows: all rows; they receive the split of their group, and duplicates are excluded. The tables of
-            :class:`KnownSplits` are in the same store.
+            :class:`KnownSplits` are in the same store, which receives the table ``twins``, with the duplicates of
+            clips of other groups.
         ratios: shares of the splits.
         seed: seed of the order in which groups are assigned.
 
@@ -73,11 +75,13 @@ def assign_splits(rows: RowTable, ratios: SplitRatios, *, seed: int = 0) -> Spli
     """
     store = rows.store
     store.create("rejected", {"key": str, "reason": str}, key=["key"])
+    store.create("twins", {"key": str, "name": str, "used_key": str, "used_name": str}, key=["key"])
     store.add("rejected", _find_duplicates(rows))
     _exclude_rejected(rows)
     _follow_content(rows)
     _reject_content_of_other_splits(rows)
     _exclude_rejected(rows)
+    _keep_changed(rows)
     groups = _Groups(rows, ratios, seed)
     groups.assign()
     filled = groups.fill_empty_splits()
@@ -105,8 +109,11 @@ def _find_duplicates(rows: RowTable) -> Iterator[tuple[str, str]]:
     for _, same in groupby(rows.store.query(clips), key=itemgetter(0)):
         (_, first_key, first_group, *_), *others = same
         for _, key, group, *_ in others:
-            across = "" if group == first_group else f", which belongs to another group ({first_group})"
-            yield key, f"duplicate: same samples as {first_key}{across}"
+            across = ""
+            if group != first_group:
+                across = f", which belongs to another group ({first_group})"
+                rows.store.add("twins", [(key, group, first_key, first_group)])
+            yield key, f"{DUPLICATE}: same samples as {first_key}{across}"
 
 
 def _exclude_rejected(rows: RowTable) -> None:
@@ -136,16 +143,31 @@ def _follow_content(rows: RowTable) -> None:
 
 
 def _reject_content_of_other_splits(rows: RowTable) -> None:
-    """Reject clips whose samples belong to another split than their group."""
+    """Reject clips whose samples belong to another split than their group, among them clips whose group has changed
+    since an earlier run.
+    """
     rows.store.execute(
         f"""
         INSERT INTO rejected SELECT clip.key,
-            'duplicate: same samples as ' || content.key || ', which is in ' || content.split
-            || '; its own group ' || clip."group" || ' is in ' || splits.split
+            CASE clip.key
+            WHEN content.key THEN '{CHANGED_GROUP}: it is now of ' || clip."group" || ', which is in ' || splits.split
+            ELSE '{DUPLICATE}: same samples as ' || content.key || ', which is in ' || content.split
+                || '; its own group ' || clip."group" || ' is in ' || splits.split
+            END
         FROM {rows.name} AS clip
         JOIN content ON content.sha256 = clip.sha256
         JOIN splits ON splits.name = clip."group"
         WHERE clip.{USED} AND splits.split != content.split
+        """
+    )
+
+
+def _keep_changed(rows: RowTable) -> None:
+    """Give clips whose group has changed to one of another split their earlier group, which keeps them in theirs."""
+    rows.store.execute(
+        f"""
+        UPDATE {rows.name} SET "group" = content.name FROM content
+        WHERE content.sha256 = {rows.name}.sha256 AND status = 'excluded' AND reason LIKE '{CHANGED_GROUP}:%'
         """
     )
 

@@ -72,6 +72,8 @@ class PreparationSummary:
     advice: tuple[str, ...]
     notes: tuple[str, ...]
     """Lines about what was recognised and chosen; they are printed before anything is decoded, not in the text."""
+    warnings: tuple[str, ...]
+    """Lines about ways in which a speaker may get into two splits; printed like the notes, even with ``--quiet``."""
     left_out: dict[str, int]
     """Number of files in the folders that are not audio, by suffix."""
     unlisted: tuple[str, ...]
@@ -154,8 +156,9 @@ def summarise_preparation(
     packed: ClipPlacement,
     options: PrepareOptions,
     sources: Sources,
-    notes: Sequence[str],
     advice: Sequence[str],
+    notes: Sequence[str],
+    warnings: Sequence[str],
 ) -> PreparationSummary:
     """Summarise a preparation.
 
@@ -165,8 +168,9 @@ def summarise_preparation(
         packed: clips of every split.
         options: options of the preparation.
         sources: content of the sources.
-        notes: lines about what was recognised and chosen.
         advice: lines about departures from the request.
+        notes: lines about what was recognised and chosen.
+        warnings: lines about ways in which a speaker may get into two splits.
 
     Returns:
         The summary.
@@ -186,6 +190,7 @@ def summarise_preparation(
         warned=count_reasons(rows, "warned"),
         advice=(*advice, *_advise_on_domains(splits, options)),
         notes=tuple(notes),
+        warnings=tuple(warnings),
         left_out=sources.left_out,
         unlisted=sources.unlisted,
         target=(

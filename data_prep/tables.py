@@ -6,7 +6,7 @@ the one that separates the largest number of known column names in the header.
 
 import csv
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from codec.batch.inputs import read_lines, read_text
@@ -42,7 +42,7 @@ def read_header(path: Path) -> list[str]:
     first = next(read_lines(path, "list"), "").rstrip("\r\n")
     try:
         names = next(csv.reader([first], delimiter=_separator(path, first, PATH_COLUMNS)), [])
-        return [_canonical(name) for name in names]
+        return [canonical_name(name) for name in names]
     except csv.Error as error:
         raise UserError(f"{path}: line 1 is malformed ({error})") from error
 
@@ -58,7 +58,8 @@ def read_csv(path: Path, known: Collection[str] = PATH_COLUMNS) -> Iterator[Tabl
         Rows, in which missing cells are empty.
 
     Raises:
-        UserError: the table cannot be read, or is malformed.
+        UserError: the table cannot be read, or is malformed: a column occurs twice, or a row has more cells than the
+            header.
     """
     tabs = path.suffix.lower() == ".tsv"
     separator = _separator(path, next(read_lines(path, "list"), "").rstrip("\r\n"), known)
@@ -69,8 +70,9 @@ def read_csv(path: Path, known: Collection[str] = PATH_COLUMNS) -> Iterator[Tabl
         else csv.DictReader(lines, delimiter=separator)
     )
     try:
-        reader.fieldnames = [_canonical(name) for name in reader.fieldnames or ()]
+        reader.fieldnames = canonical_names(path, reader.fieldnames or ())
         for row in reader:
+            _refuse_more_cells(path, reader.line_num, row.get(None, ()))  # type: ignore[call-overload]
             yield {name: value or "" for name, value in row.items() if isinstance(name, str)}
     except csv.Error as error:
         raise UserError(f"{path}: line {reader.line_num} is malformed ({error})") from error
@@ -120,10 +122,11 @@ def read_parquet(path: Path) -> Iterator[TableRow]:
 
     try:
         with parquet.ParquetFile(path) as file:
-            names = [field.name for field in file.schema_arrow if is_plain(field.type)]
-            for batch in file.iter_batches(columns=names):
+            fields = [field.name for field in file.schema_arrow if is_plain(field.type)]
+            names = canonical_names(path, fields)
+            for batch in file.iter_batches(columns=fields):
                 for row in batch.to_pylist():
-                    yield {name: cell_text(value) for name, value in row.items()}
+                    yield {name: cell_text(row[field]) for name, field in zip(names, fields, strict=True)}
     except (OSError, pyarrow.ArrowException) as error:
         raise UserError(f"{path}: this list cannot be read ({' '.join(str(error).split())[:200]})") from error
 
@@ -135,12 +138,14 @@ def cell_text(value: object) -> str:
         value: the value.
 
     Returns:
-        Text: empty for null, JSON for lists and objects.
+        Text: empty for null and for NaN, which stands for a missing value; JSON for lists and objects.
 
     >>> cell_text(None), cell_text(7), cell_text(["a"])
     ('', '7', '["a"]')
     """
-    return "" if value is None else json.dumps(value) if isinstance(value, dict | list) else str(value)
+    return (
+        "" if value is None or value != value else json.dumps(value) if isinstance(value, dict | list) else str(value)
+    )
 
 
 def one_line(text: str) -> str:
@@ -170,14 +175,48 @@ def _object(value: object, where: str) -> dict[str, object]:
     return value
 
 
-def _canonical(name: str) -> str:
+def _refuse_more_cells(path: Path, line: int, more: Iterable[str]) -> None:
+    """Refuse a row with cells beyond the header: a separator within a text would move the cells after it."""
+    if any(cell.strip() for cell in more):
+        raise UserError(
+            f"{path}: line {line} has more cells than the header; put a text with the separator in quotation marks"
+        )
+
+
+def canonical_name(name: str) -> str:
     """Return the name of a column; known ones may be written in capitals and with spaces.
 
-    >>> _canonical(" Speaker ID"), _canonical("Take")
+    Args:
+        name: the name in the header.
+
+    Returns:
+        The name in lower case and with underscores if it is known, else without spaces around it.
+
+    >>> canonical_name(" Speaker ID"), canonical_name("Take")
     ('speaker_id', 'Take')
     """
     plain = name.strip().lower().replace(" ", "_")
     return plain if plain in _KNOWN_COLUMNS else name.strip()
+
+
+def canonical_names(path: Path, names: Iterable[str]) -> list[str]:
+    """Return the names of the columns of a list.
+
+    Args:
+        path: the list, for messages.
+        names: the names in its header.
+
+    Returns:
+        Names as :func:`canonical_name` returns them.
+
+    Raises:
+        UserError: two columns have the same name.
+    """
+    found = [canonical_name(name) for name in names]
+    for name in dict.fromkeys(found):
+        if name and found.count(name) > 1:
+            raise UserError(f"{path}: {found.count(name)} columns are called {name}; give each a name of its own")
+    return found
 
 
 def _separator(path: Path, first: str, known: Collection[str]) -> str:
@@ -188,7 +227,7 @@ def _separator(path: Path, first: str, known: Collection[str]) -> str:
         return "\t"
 
     def score(separator: str) -> tuple[int, int]:
-        names = [_canonical(name.strip().strip('"')) for name in first.split(separator)]
+        names = [canonical_name(name.strip().strip('"')) for name in first.split(separator)]
         return len({*known, *GROUP_COLUMNS}.intersection(names)), len(names)
 
     return max(",;\t|", key=score)

@@ -56,22 +56,22 @@ def read_kaldi(scp: Path) -> Iterator[AudioEntry]:
     speakers = _kaldi_speakers(scp.parent)
     folder = Path(os.path.abspath(scp.parent))
     base = _base(folder, pairs[0][1] if pairs else "")
+    parts = (scp.parent / "segments").is_file()
     for key, name in pairs:
-        yield _entry(base / name, folder, key, speakers.get(key, set()))
+        yield from _entries(base / name, folder, key, speakers.get(key, set()), parts=parts)
 
 
 def _kaldi_speakers(folder: Path) -> Mapping[str, set[str]]:
     """Return the speakers of each recording."""
     speakers: dict[str, set[str]] = defaultdict(set)
-    utterances = dict(_pairs(folder / "utt2spk")) if (folder / "utt2spk").is_file() else {}
-    if (folder / "segments").is_file():
-        for utterance, rest in _pairs(folder / "segments"):
-            if utterance in utterances:
-                speakers[rest.split()[0]].add(utterances[utterance])
-    else:
-        for utterance, speaker in utterances.items():
-            speakers[utterance].add(speaker)
-    return speakers
+    for utterance, speaker in _pairs(folder / "utt2spk") if (folder / "utt2spk").is_file() else ():
+        speakers[utterance].add(speaker)
+    if not (folder / "segments").is_file():
+        return speakers
+    recordings: dict[str, set[str]] = defaultdict(set)
+    for utterance, rest in _pairs(folder / "segments"):
+        recordings[rest.split()[0]] |= speakers.get(utterance, set())
+    return recordings
 
 
 def _pairs(path: Path) -> list[tuple[str, str]]:
@@ -136,7 +136,11 @@ def read_lhotse(path: Path, values: Sequence[dict[str, object]]) -> list[AudioEn
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: this list of lhotse's is not complete ({error!r})") from error
     base = _base(folder, names[0][1] if names else "")
-    return [_entry(base / name, folder, key, speakers.get(key, set())) for key, name in names]
+    return [
+        entry
+        for key, name in names
+        for entry in _entries(base / name, folder, key, speakers.get(key, set()), parts=True)
+    ]
 
 
 def _take_cut(cut: dict[str, object], recordings: dict[str, dict[str, object]], speakers: dict[str, set[str]]) -> None:
@@ -169,16 +173,21 @@ def _base(folder: Path, name: str) -> Path:
     return next((candidate for candidate in candidates if (candidate / name).exists()), folder)
 
 
-def _entry(path: Path, folder: Path, recording: str, speakers: set[str]) -> AudioEntry:
+def _entries(path: Path, folder: Path, recording: str, speakers: set[str], *, parts: bool) -> Iterator[AudioEntry]:
+    """Yield an entry for each speaker of a recording, or one without a group if none is known.
+
+    ``parts``: the speakers are those of segments.
+    """
     path = Path(os.path.abspath(path))
     domain = domain_of(path.parent)
-    return AudioEntry(
-        path=path,
-        relative=relative_to(path, folder),
-        source=folder.name,
-        domain="speech" if speakers and domain == OTHER_DOMAIN else domain,
-        # A conversation of several speakers is a group of its own.
-        group=next(iter(speakers)) if len(speakers) == 1 else recording if speakers else "",
-        recording=recording,
-        plain=not speakers,
-    )
+    for speaker in sorted(speakers) or [""]:
+        yield AudioEntry(
+            path=path,
+            relative=relative_to(path, folder),
+            source=folder.name,
+            domain="speech" if speakers and domain == OTHER_DOMAIN else domain,
+            group=speaker,
+            recording=recording,
+            plain=not speakers,
+            part=parts,
+        )

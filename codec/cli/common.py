@@ -157,6 +157,15 @@ def print_note(message: str) -> None:
         print(f"codec: note: {escape_invisible(message)}", file=sys.stderr)
 
 
+def print_warning(message: str) -> None:
+    """Print a warning for the user to standard error, even if the command is quiet.
+
+    Args:
+        message: one sentence
+    """
+    print(f"codec: warning: {escape_invisible(message)}", file=sys.stderr)
+
+
 def describe_losses(
     spans: Sequence[tuple[float, float]], cut_off: float | None, remedy: str = "lost and concealed"
 ) -> str:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from codec.cli.cluster_options import add_cluster_options, workers
-from codec.cli.common import AddCommand, add_quiet_option, positive, print_note, print_result
+from codec.cli.common import AddCommand, add_quiet_option, positive, print_note, print_result, print_warning
 from codec.runtime import signals
 
 
@@ -102,6 +102,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
             workers=workers(arguments, arguments.out, default=os.cpu_count() or 1),
         ),
         note=print_note,
+        warn=print_warning,
     )
     print_result(summary, arguments.json)
     return 0

@@ -5,26 +5,26 @@ corpus' own tables, decodes nothing, and returns a :class:`CorpusLayout`, or Non
 """
 
 from data_prep.layouts import listed, music, sounds, speech
+from data_prep.layouts.listed import describe_unused_tables
 from data_prep.layouts.tree import CorpusLayout, FolderTree
 
-__all__ = ["Layout", "Tree", "recognise"]
+__all__ = ["CorpusLayout", "FolderTree", "describe_unused_tables", "recognise"]
 
 RECOGNISERS = (
     *listed.LISTED_LAYOUTS,
     *speech.SPEECH_CORPORA,
     *music.MUSIC_CORPORA,
     *sounds.SOUND_CORPORA,
-    listed.recognise_table,
 )
-"""In the order in which they are tried: lists of files come before corpora that are recognised by file names, and a
-table of the user's own, which may have any name, comes last."""
+"""In the order in which they are tried: lists of files come before corpora that are recognised by file names."""
 
 
-def recognise(tree: FolderTree) -> CorpusLayout | None:
+def recognise(tree: FolderTree, *, tables: bool = True) -> CorpusLayout | None:
     """Recognise the layout of a folder.
 
     Args:
         tree: the folder and the names below it.
+        tables: last of all, look for a table of the user's own, which may have any name.
 
     Returns:
         The layout; None if no recogniser knows it.
@@ -32,4 +32,5 @@ def recognise(tree: FolderTree) -> CorpusLayout | None:
     Raises:
         UserError: a table of the corpus cannot be read.
     """
-    return next((layout for recogniser in RECOGNISERS if (layout := recogniser(tree))), None)
+    recognisers = (*RECOGNISERS, listed.recognise_table) if tables else RECOGNISERS
+    return next((layout for recogniser in recognisers if (layout := recogniser(tree))), None)

@@ -1,6 +1,7 @@
 """Folders with a list of their files: manifests of this project, NeMo, Hugging Face, Kaldi, ESPnet and lhotse."""
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 
 from codec.dataset.columns import GROUP_COLUMNS, TEXT_COLUMNS
@@ -10,6 +11,8 @@ from data_prep.lists import read_audio_list
 from data_prep.tables import PATH_COLUMNS, read_header, read_json_lines
 
 _OWN = "manifest.csv"
+TRIED_ROWS = 100
+"""Rows of a table of which one must name a file that exists, for it to be the list of its folder."""
 _HUGGING_FACE = ("metadata.csv", "metadata.jsonl")
 
 
@@ -85,7 +88,7 @@ def recognise_nemo(tree: FolderTree) -> CorpusLayout | None:
 
 
 def recognise_table(tree: FolderTree) -> CorpusLayout | None:
-    """Recognise one table of the user's own, of any name, whose first path is a file.
+    """Recognise one table of the user's own, of any name, which names files that exist.
 
     Args:
         tree: the folder and the names below it.
@@ -93,19 +96,46 @@ def recognise_table(tree: FolderTree) -> CorpusLayout | None:
     Returns:
         The layout; None if there is no such table, or if there are several.
     """
-    tables = sorted(name for name in tree.names if name.endswith((".csv", ".tsv")))
-    found = [name for name in tables if _names_a_file(tree.root / name)]
+    found = [name for name in _find_tables(tree) if _names_files(tree.root / name)]
     return _layout(tree, found, "table") if len(found) == 1 else None
 
 
-def _names_a_file(path: Path) -> bool:
+def describe_unused_tables(tree: FolderTree) -> list[str]:
+    """Describe tables that look like lists of the files of a folder, but are not used, since it is not clear how.
+
+    Args:
+        tree: a folder of which no layout was recognised.
+
+    Returns:
+        A line, if there are such tables.
+    """
+    names = _find_tables(tree)
+    if not names:
+        return []
+    if len(found := [name for name in names if _names_files(tree.root / name)]) > 1:
+        reason = f"{len(found)} tables list files ({', '.join(found[:3])}{', …' * (len(found) > 3)})"
+        return [f"{tree.root}: {reason}, and none of them is used; give those that hold as sources of their own"]
+    reason = "looks like a list, but names no file that exists there, so it is not used"
+    return [f"{tree.root / names[0]}: this table {reason}; correct its paths, which begin at its folder"]
+
+
+def _find_tables(tree: FolderTree) -> list[str]:
+    """Return the names of the tables whose header is that of a list of files with something about them."""
+    known = {*GROUP_COLUMNS, "domain", *TEXT_COLUMNS}
+    headers = {name: _header(tree.root / name) for name in sorted(tree.names) if name.endswith((".csv", ".tsv"))}
+    return [name for name, header in headers.items() if header & {*PATH_COLUMNS} and header & known]
+
+
+def _header(path: Path) -> set[str]:
     try:
-        header = set(read_header(path))
-        if header.intersection(PATH_COLUMNS) and header.intersection((*GROUP_COLUMNS, "domain", *TEXT_COLUMNS)):
-            return next(read_audio_list(path)).path.is_file()
-    except UserError:  # a table of another kind
-        pass
-    return False
+        return set(read_header(path))
+    except UserError:  # no table, whatever its name says
+        return set()
+
+
+def _names_files(path: Path) -> bool:
+    """Return whether one of the first rows of a list names a file that exists."""
+    return any(entry.path.is_file() for entry in islice(read_audio_list(path), TRIED_ROWS))
 
 
 def _columns(tree: FolderTree, name: str) -> Iterable[str]:

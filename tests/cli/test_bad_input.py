@@ -107,7 +107,7 @@ CODE = "--out out --model model"
         ("quickstart --audio empty --out out", "empty: "),
         ("quickstart --audio texts --out out", "texts: "),
         ("quickstart --audio books --out out", "books.*: .*--group-by level:1"),
-        ("quickstart --audio books --out out --group-by books", "--group-by books: use folder"),
+        ("quickstart --audio books --out out --group-by books", "--group-by books .*use folder"),
         ("quickstart --out good.wav/out", "good.wav/out: "),
     ],
 )  # fmt: skip

@@ -131,6 +131,19 @@ def test_a_quiet_command_prints_one_line(codec, place, tmp_path):
     assert ran.err == "" and ran.out.startswith("3 done, ") and ran.out.count("\n") == 1
 
 
+def test_warnings_about_groups_are_seen_under_quiet(codec, tmp_path):
+    rows = [f"{n}.wav,{'' if n == 3 else f'speaker {n}'}\n" for n in range(6)]
+    for number in range(6):
+        sound(tmp_path / f"talks/{number}.wav", seed=number)
+    (tmp_path / "talks/list.csv").write_text("path,speaker\n" + "".join(rows))
+    words = ["prepare", tmp_path / "talks", "--out", tmp_path / "out", "--ratios", "1:1:1", "-j", "1"]
+    for options in ([], ["--quiet"]):
+        ran = codec(*words, *options)
+        warned = [line for line in ran.err.splitlines() if line.startswith("codec: warning: ")]
+        assert ran.status == 0 and len(warned) == 1 and "1 of 6 files" in warned[0] and "3.wav" in warned[0]
+        assert options == [] or ran.err.splitlines() == warned
+
+
 def test_version_is_that_of_the_distribution(codec):
     project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     (stated,) = re.findall(r'^version = "(.*)"$', project, re.MULTILINE)

@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 
 from codec.errors import UserError
-from data_prep.groups import FOLDER, Grouping, choose_grouping, group_entries
+from data_prep.group_rules import FOLDER
+from data_prep.groups import Grouping, choose_grouping, group_entries
 from data_prep.listing import Listing
+from data_prep.options import PrepareOptions
+from data_prep.prepare import prepare
 from data_prep.sources import find_audio
+from tests.helpers.audio import write_noise
 from tests.helpers.corpora import files_by_group, touch_files
-from tests.helpers.preparation import write_table
+from tests.helpers.preparation import run_prepare, splits_by_group, write_table
 
 
 def count_groups(entries: Listing, grouping: Grouping) -> int:
@@ -128,3 +132,55 @@ def test_a_level_deeper_than_any_folder_is_refused(tmp_path: Path) -> None:
     assert count_groups(entries, choose_grouping(entries, "level:2")) == 6
     with pytest.raises(UserError, match="level:3"):
         count_groups(entries, choose_grouping(entries, "level:3"))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "rest:", "rest:foo", "rest:rest:folder", "rest:time", "rest:column:speaker", "rest:level:0", "rest:regex:(",
+        "rest:regex:abc", "rest", "folder:x", "level:", "level:x", "level:0", "level:-1", "regex:", "regex:[",
+        "column:", "speaker", "Folder",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_garbled_rule_is_one_line_with_the_words_of_the_user(tmp_path: Path, rule: str, listed: bool) -> None:
+    """Also where a table gives every file a group, so that the rule would never be used."""
+    names = [f"spk{n}/{take}.wav" for n in range(3) for take in range(2)]
+    touch_files(tmp_path, names)
+    if listed:
+        write_table(tmp_path / "who.csv", [["path", "speaker"], *([name, name[:4]] for name in names)])
+    with pytest.raises(UserError) as refusal:
+        run_prepare(tmp_path, tmp_path / "out", group_by=rule)
+    assert str(refusal.value).startswith(f"--group-by {rule} ") and "\n" not in str(refusal.value)
+    assert str(refusal.value).count("--group-by") == 1 and not (tmp_path / "out").exists()
+
+
+def test_a_rule_for_the_rest_is_refused_where_there_is_none(tmp_path: Path) -> None:
+    """A table in the root of a source takes all of it; the sources that the refusal offers make the rule apply."""
+    names = [f"talks/{n}.wav" for n in range(6)]
+    for seed, name in enumerate(names):
+        write_noise(tmp_path / name, seed=seed)
+    table = write_table(tmp_path / "who.csv", [["path", "speaker"], *([name, f"p{name[6]}"] for name in names)])
+    out = tmp_path.parent / f"{tmp_path.name} out"
+    with pytest.raises(UserError, match="rest:folder"):
+        run_prepare(tmp_path, out, group_by="rest:folder")
+    for seed in range(4):
+        write_noise(tmp_path / f"words/spk{seed % 2}/{seed}.wav", seed=100 + seed)
+    with pytest.raises(UserError) as refusal:
+        run_prepare(tmp_path, out, group_by="rest:folder")
+    assert str(table) in str(refusal.value) and str(tmp_path / "words/spk0/0.wav") in str(refusal.value)
+    assert not out.exists()
+    options = PrepareOptions(sample_rate=16000, workers=1, ratios="1:1:1", group_by="rest:folder")
+    prepare([table, tmp_path / "words"], out, options)
+    assert set(splits_by_group(out)) == {f"p{n}" for n in range(6)} | {"spk0", "spk1"}
+    run_prepare(table, out, ratios="1:1:1")  # the rule of the earlier run is not the user's of this one
+
+
+def test_files_that_a_rule_does_not_name_are_named(tmp_path: Path) -> None:
+    for number in range(6):
+        write_noise(tmp_path / f"in/{'ab'[number % 2]}{number}_x.wav", seed=number)
+    write_noise(tmp_path / "in/other.wav", seed=9)
+    summary = run_prepare(tmp_path / "in", tmp_path / "out", ratios="1:1:1", group_by=r"regex:^.(\d)_")
+    (line,) = summary.warnings
+    assert "1 of 7 files" in line and str(tmp_path / "in/other.wav") in line
+    assert run_prepare(tmp_path / "in", tmp_path / "all", ratios="1:1:1", group_by="file").warnings == ()

@@ -18,7 +18,8 @@ from codec.dataset import location
 from codec.errors import UserError
 from codec.runtime import process_pool
 from data_prep import placement
-from data_prep.groups import FOLDER, Grouping, group_entries
+from data_prep.group_rules import FOLDER
+from data_prep.groups import Grouping, group_entries
 from data_prep.rows import ABSENT_REASON
 from data_prep.sources import find_audio
 from tests.helpers.audio import write_audio, write_noise
