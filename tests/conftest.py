@@ -4,10 +4,12 @@ and their order."""
 import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see codec/cli/__init__.py
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # in the processes that tests start, too
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # those would compile all modules anew, each of them
 
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from data_prep.prepare import prepare
 from data_prep.synthetic_corpus import synthesise_corpus
 from tests.helpers.tiny import tiny_model
 
+sys.dont_write_bytecode = False  # nor shall each of these processes compile all tests
 torch.set_num_threads(1)
 
 HERE = Path(__file__).parent

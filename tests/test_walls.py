@@ -114,6 +114,19 @@ assert os.path.exists("b.wav")
     assert loaded_by(script, *HEAVY_LIBRARIES, *unneeded) == {"torch"}
 
 
+def test_training_loads_no_library_of_metrics_that_it_does_not_compute(tmp_path: Path) -> None:
+    script = f"""
+import contextlib, io
+from codec.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main(["train", "quickstart", "--data", {str(tmp_path / "none")!r}, "--run", {str(tmp_path / "run")!r}])
+"""
+    assert loaded_by(script, "lightning", "torchmetrics", "transformers", "matplotlib.pyplot", "onnxruntime") == {
+        "lightning",
+        "torchmetrics",
+    }
+
+
 def test_importing_codec_audio_and_reading_its_constants_loads_no_audio_library() -> None:
     statement = (
         "import codec.audio, codec.audio.reader; from codec.audio import AUDIO_SUFFIXES, FloatArray, info, blocks"

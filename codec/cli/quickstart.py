@@ -8,6 +8,7 @@ from pathlib import Path
 from codec.cli.common import AddCommand
 from codec.errors import UserError
 from codec.runtime import signals
+from codec.training.lean_lightning import import_lightning
 
 RECIPE = "quickstart"
 CLIPS = 24
@@ -60,6 +61,7 @@ def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Pa
         UserError: there is no audio or too little, or ``out`` cannot be written to or is in use for other audio.
     """
     with signals.exit_on_interrupt():
+        import_lightning()
         from codec.recipe import read_recipe
         from codec.training.trainer import train
         from data_prep.groups import choose_grouping, group_entries

@@ -10,6 +10,7 @@ from codec.errors import UserError
 from codec.runtime import signals
 from codec.runtime.command import command_line
 from codec.runtime.messages import is_quiet
+from codec.training.lean_lightning import import_lightning
 
 
 def add_parser(command: AddCommand) -> None:
@@ -80,6 +81,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 def _search(arguments: argparse.Namespace) -> int:
     with signals.exit_on_interrupt():
+        import_lightning()
         from codec.dataset.location import parse_location
         from eval.search.report import search_text
         from eval.search.run import run_search

@@ -12,6 +12,7 @@ from codec.runtime.command import command_line, command_words
 from codec.runtime.launcher import end_with_launcher, launch
 from codec.runtime.messages import is_quiet
 from codec.runtime.process_layout import ProcessLayout, find_layout
+from codec.training.lean_lightning import import_lightning
 
 if TYPE_CHECKING:
     from codec.config import Recipe
@@ -87,7 +88,10 @@ def _run_in(layout: ProcessLayout | None, leads: bool, arguments: argparse.Names
         from codec.dataset.location import parse_location
         from codec.pretrained.registry import find_model
         from codec.recipe import read_recipe
-        from codec.training.lr_range_test import run_lr_range_test
+
+        if arguments.lr_range_test:
+            import_lightning()
+            from codec.training.lr_range_test import run_lr_range_test
 
     short = {"train.steps": arguments.steps, "train.max_minutes": arguments.minutes}
     recipe = read_recipe(arguments.recipe, [*rest, *(f"--{name}={value}" for name, value in short.items() if value)])
@@ -121,10 +125,14 @@ def _all_devices(recipe: "Recipe", nodes: int) -> int:
 def _train(arguments: argparse.Namespace, recipe: "Recipe", parent: Path | None, leads: bool) -> int:
     with signals.exit_on_interrupt(signals.RUN_SIGNALS, tell=leads):
         from codec.dataset.location import parse_location
+
+        import_lightning()
         from codec.training.joining import OtherProcessEnded
         from codec.training.trainer import train
-        from eval.training_health.examine import examine
-        from eval.training_health.page import write_health_page
+
+        if leads:  # before the training, so that what is not installed costs none
+            from eval.training_health.examine import examine
+            from eval.training_health.page import write_health_page
 
     data = parse_location(arguments.data)
     try:

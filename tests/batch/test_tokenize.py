@@ -6,11 +6,8 @@ import json
 import math
 import os
 import pickle
-import re
 import subprocess
 import sys
-import tarfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,60 +16,19 @@ import pytest
 import soundfile
 import torch
 
-from codec.audio_codec import AudioCodec
 from codec.batch.decode import decode_batch, token_jobs
 from codec.batch.encode import encode_batch
 from codec.batch.jobs import BatchOptions
-from codec.batch.report import BatchReport
 from codec.batch.tokenize import default_per_shard, encode_tokens
 from codec.bitstream.reader import PacketReader
-from codec.cli import BAD_INPUT, FAILED, main
-from codec.coding import shard_writer, shards
+from codec.cli import BAD_INPUT, main
 from codec.coding.options import CodingOptions, DecodingOptions
 from codec.errors import UserError
 from codec.pretrained.checkpoint import fingerprint
 from codec.pretrained.loaded_model import LoadedModel
 from codec.pretrained.registry import ModelFinder
-from codec.runtime.file_lock import LOCK_FILE, exclusive
+from tests.helpers.token_shards import contents, figures, make_sound, numpy_bytes, read_shards, write_tar
 from tests.test_readme import blocks
-
-
-def make(path: Path, samples: int = 8000, rate: int = 16000, channels: int = 1) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(samples).uniform(-0.1, 0.1, (samples, channels))
-    soundfile.write(path, noise, rate)
-    return path
-
-
-@pytest.fixture
-def sounds(tmp_path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    make(Path("in/a.wav"), 9001)
-    make(Path("in/x/b.c.flac"), 30011, 44100, 2)
-    make(Path("in/x/y/d%é.wav"), 5000, 8000, 3)
-    make(Path("in/x/e.wav"), 0)
-    make(Path("in/z.wav"), 1)
-    return tmp_path
-
-
-def read(*paths: Path) -> dict[str, dict[str, bytes]]:
-    """What WebDataset makes of shards: neighbours with one key, and what comes after the first dot of the name."""
-    found: dict[str, dict[str, bytes]] = {}
-    for path in paths:
-        with tarfile.open(path) as tar:
-            for member in tar:
-                key, kind = re.fullmatch(r"((?:.*/|)[^.]+)[.]([^/]*)", member.name).groups()
-                assert key not in found or key == list(found)[-1]
-                found.setdefault(key, {})[kind] = tar.extractfile(member).read()
-    return found
-
-
-def figures(batch: BatchReport) -> tuple[int, int, int]:
-    return len(batch.reports), len(batch.skipped), len(batch.failures)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != LOCK_FILE}
 
 
 def test_shards_hold_the_codes_of_nac_files_and_decode_like_them(sounds, codec):
@@ -80,7 +36,7 @@ def test_shards_hold_the_codes_of_nac_files_and_decode_like_them(sounds, codec):
     assert figures(batch) == (5, 0, 0)
     encode_batch([Path("in")], Path("nac"), LoadedModel(codec), CodingOptions(codebooks=2))
     assert sorted(contents(Path("tok"))) == [f"tokens-{number:06}.tar" for number in range(3)]
-    found = read(*sorted(Path("tok").glob("*.tar")))
+    found = read_shards(*sorted(Path("tok").glob("*.tar")))
     sources = {
         "a": "in/a.wav", "x/b%2Ec": "in/x/b.c.flac", "x/e": "in/x/e.wav", "x/y/d%25é": "in/x/y/d%é.wav", "z": "in/z.wav"
     }  # fmt: skip
@@ -113,7 +69,7 @@ def test_shards_hold_the_codes_of_nac_files_and_decode_like_them(sounds, codec):
     decode_batch([Path("nac")], Path("expected"), LoadedModel(codec), bits="32f")
     batch = decode_batch([Path("tok")], Path("wav"), LoadedModel(codec), bits="32f")
     assert figures(batch) == (5, 0, 0)
-    codes = [np.load(io.BytesIO(parts["npy"])) for parts in read(*Path("tok").glob("*.tar")).values()]
+    codes = [np.load(io.BytesIO(parts["npy"])) for parts in read_shards(*Path("tok").glob("*.tar")).values()]
     assert batch.summary.tokens == sum(one.size for one in codes) and batch.summary.kbps == 0
     seconds = sum(report.seconds for report in batch.reports if report.tokens)
     assert batch.summary.tokens_per_second == pytest.approx(batch.summary.tokens / seconds)
@@ -151,7 +107,7 @@ def test_processes_and_second_runs_write_the_same_bytes(sounds, codec):
     damaged = Path("1/tokens-000000.tar")
     damaged.write_bytes(damaged.read_bytes()[:2048])
     assert figures(encode_tokens([Path("in")], Path("1"), LoadedModel(codec), per_shard=2)) == (1, 4, 0)
-    make(Path("in/z.wav"), 2000)
+    make_sound(Path("in/z.wav"), 2000)
     os.utime("in/z.wav", (2e9, 2e9))
     assert figures(encode_tokens([Path("in")], Path("1"), LoadedModel(codec), per_shard=2)) == (1, 4, 0)
     assert figures(encode_tokens([Path("in")], Path("1"), LoadedModel(codec), per_shard=2, codebooks=1)) == (5, 0, 0)
@@ -165,7 +121,7 @@ def test_small_corpora_make_several_shards(sounds, codec, monkeypatch):
     assert [default_per_shard(files) for files in (1, 8, 15, 16, 500, 8192, 10**6)] == [1, 1, 1, 2, 32, 1000, 1000]
     Path("in/x/e.wav").unlink()
     for number in range(5):
-        make(Path(f"in/more/{number}.wav"), 16000)
+        make_sound(Path(f"in/more/{number}.wav"), 16000)
     assert len(encode_tokens([Path("in")], Path("tokens"), LoadedModel(codec), codebooks=2).reports) == 9
     assert len(list(Path("tokens").glob("*.tar"))) == 9
     ids, example = blocks("python", (Path(__file__).parents[2] / "docs/tokens.md").read_text(encoding="utf-8"))
@@ -181,7 +137,7 @@ def test_small_corpora_make_several_shards(sounds, codec, monkeypatch):
 
 def test_codes_index_tensors_without_conversion(sounds, codec):
     encode_tokens([Path("in/a.wav")], Path("tok"), LoadedModel(codec))
-    (members,) = read(Path("tok/tokens-000000.tar")).values()
+    (members,) = read_shards(Path("tok/tokens-000000.tar")).values()
     codes = torch.from_numpy(np.load(io.BytesIO(members["npy"])))
     table = torch.randn(16, 4)
     assert torch.equal(torch.nn.functional.embedding(codes, table), table[codes])
@@ -192,7 +148,7 @@ def test_shards_of_earlier_versions_are_read(sounds, codec):
     """Which held integers of 16 bits without a sign; tokens writes them anew."""
     encode_tokens([Path("in/a.wav")], Path("tok"), LoadedModel(codec))
     shard = Path("tok/tokens-000000.tar")
-    before, (members,) = shard.read_bytes(), read(shard).values()
+    before, (members,) = shard.read_bytes(), read_shards(shard).values()
     write_tar(
         shard, {"a.npy": numpy_bytes(np.load(io.BytesIO(members["npy"])).astype("<u2")), "a.json": members["json"]}
     )
@@ -207,79 +163,10 @@ def test_shards_of_earlier_versions_are_read(sounds, codec):
 
 def test_concurrent_files_give_the_same_bytes(sounds, codec):
     """In whatever order they end."""
-    make(Path("in/0.wav"), 200_000)
+    make_sound(Path("in/0.wav"), 200_000)
     encode_tokens([Path("in")], Path("1"), LoadedModel(codec), per_shard=9)
     encode_tokens([Path("in")], Path("2"), LoadedModel(codec), BatchOptions(concurrent_files=3), per_shard=9)
     assert contents(Path("1")) == contents(Path("2"))
-
-
-def command(*words: object) -> subprocess.Popen:
-    line = [sys.executable, "-m", "codec", *map(str, words)]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def test_two_commands_do_not_write_to_one_folder(sounds, model):
-    with exclusive(Path("tok")):
-        second = command("tokens", "in", "--out", "tok", "--model", model)
-        complaints = second.communicate()[1]
-    assert second.returncode == BAD_INPUT and complaints.count("\n") == 1 and f"process {os.getpid()}" in complaints
-    assert not contents(Path("tok"))
-    both = [command("tokens", "in", "--out", "tok", "--model", model) for _ in range(2)]
-    complaints = [one.communicate()[1] for one in both]
-    assert sorted(one.returncode for one in both) in ([0, 0], [0, BAD_INPUT]) and "Traceback" not in "".join(complaints)
-    assert len(contents(Path("tok"))) == 5
-
-
-def test_a_killed_command_is_continued(sounds, codec, model):
-    make(Path("in/0.wav"), 1000)
-    soundfile.write("in/b.wav", np.zeros(3600 * 16000, np.int16), 16000)
-    words = ["tokens", "in", "--out", "tok", "--model", model, "--per-shard", 9]
-    first = command(*words)
-    waiting = Path("tok/.tokens-000000.tar.members")
-    started = time.monotonic()
-    while not (waiting.exists() and len(shards.read_shard(waiting).samples) > 1):
-        assert first.poll() is None and time.monotonic() - started < 600
-        time.sleep(0.01)
-    first.kill()
-    first.communicate()
-    assert waiting.exists() and not Path("tok/tokens-000000.tar").exists()
-    waiting.write_bytes(waiting.read_bytes()[:-512])  # in the middle of a write: the last array is lost
-    make(Path("in/b.wav"), 5000)
-    there = len(shards.read_shard(waiting).samples) - 1
-    done, kept, failed = figures(encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), per_shard=9))
-    assert (done + kept, failed) == (7, 0) and kept >= there >= 1
-    encode_tokens([Path("in")], Path("afresh"), LoadedModel(codec), per_shard=9)
-    assert contents(Path("tok")) == contents(Path("afresh"))
-    (Path("tok") / waiting.name).write_bytes(b"of an earlier call")
-    assert figures(encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), per_shard=9)) == (0, 7, 0)
-    assert contents(Path("tok")) == contents(Path("afresh"))
-
-
-def test_arrays_of_a_shard_that_could_not_be_written_are_kept(sounds, codec):
-    shard = Path("tok/tokens-000000.tar")
-    shard.mkdir(parents=True)
-    failed = encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), BatchOptions(force=True), per_shard=9)
-    assert [failure.path for failure in failed.failures] == [shard]
-    shard.rmdir()
-    assert figures(encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), per_shard=9)) == (0, 5, 0)
-    assert len(read(shard)) == 5
-    assert {path.name for path in Path("tok").iterdir()} == {LOCK_FILE, shard.name}
-
-
-def test_a_changed_source_is_encoded_again(sounds, codec):
-    """Even while the shard was not finished."""
-    with shard_writer.Members(Path("x.members")) as members:
-        members.append("a", shard_writer.ArrayParts([np.zeros((2, 3), np.int32)]), {})
-    begun = Path("x.members").stat().st_mtime_ns
-    with shard_writer.Members(Path("x.members")) as members:
-        size = members.append(
-            "b", shard_writer.ArrayParts([np.ones((2, 1), np.int32), np.zeros((2, 0), np.int32)]), {"x": 1}
-        )
-        assert list(members.samples) == ["a", "b"] and size == 2048
-        np.testing.assert_array_equal(shards.read_array(members.samples["b"]), np.ones((2, 1)))
-    assert Path("x.members").stat().st_mtime_ns == begun
-    shard_writer.write_shard(Path("x.tar"), [members.samples["b"], members.samples["a"]], begun)
-    assert list(read(Path("x.tar"))) == ["b", "a"] and Path("x.tar").stat().st_mtime_ns == begun
 
 
 def test_the_model_of_tokens_is_found(sounds, codec, model):
@@ -290,42 +177,6 @@ def test_the_model_of_tokens_is_found(sounds, codec, model):
     assert failure.reason.startswith("tok/tokens-000000.tar/a: coded with model")
     job, _ = token_jobs(Path("tok/tokens-000000.tar"), Path("wav"), ".wav")
     assert pickle.loads(pickle.dumps(job)) == job
-
-
-def test_bad_files_are_reported_and_tried_again(sounds, codec, model, capsys):
-    Path("in/bad.wav").write_text("no sound")
-    words = ["tokens", "in", "--out", "tok", "--model", str(model), "--per-shard", "9"]
-    for done, kept in ((5, 0), (0, 5)):
-        with pytest.raises(SystemExit) as ended:
-            main(words)
-        out, complaints = capsys.readouterr()
-        assert ended.value.code == FAILED and f"{done} done, {kept} were up to date, 1 failed" in out
-        assert complaints.count("codec: error: in/bad.wav: ") == 1
-        if done:
-            before = contents(Path("tok"))
-            assert re.search(r"tokens of 6/6 files, .* 100%", complaints)
-    assert contents(Path("tok")) == before and "bad" not in read(Path("tok/tokens-000000.tar"))
-    make(Path("in/bad.wav"))
-    with pytest.raises(SystemExit) as ended:
-        main([*words, "--json"])
-    summary = json.loads(capsys.readouterr().out)["summary"]
-    assert ended.value.code == 0 and (summary["done"], summary["skipped"]) == (1, 5)
-    encode_tokens([Path("in")], Path("afresh"), LoadedModel(codec), per_shard=9)
-    assert contents(Path("tok")) == contents(Path("afresh"))
-    Path("in/bad.wav").unlink()
-    encode_tokens([Path("in")], Path("tok"), LoadedModel(codec), per_shard=9)
-    assert contents(Path("tok")) == before
-
-
-def test_an_empty_shard_is_removed_and_made_again(tmp_path, codec):
-    source, out = make(tmp_path / "a.wav"), tmp_path / "tok"
-    encode_tokens([source], out, LoadedModel(codec))
-    before = contents(out)
-    source.write_text("no sound")
-    os.utime(source, (2e9, 2e9))
-    assert figures(encode_tokens([source], out, LoadedModel(codec))) == (0, 0, 1) and contents(out) == {}
-    make(source)
-    assert figures(encode_tokens([source], out, LoadedModel(codec))) == (1, 0, 0) and contents(out) == before
 
 
 def test_columns_of_the_manifest_become_metadata(sounds, codec):
@@ -341,14 +192,17 @@ def test_columns_of_the_manifest_become_metadata(sounds, codec):
         3,
         0,
     )
-    told = {key: json.loads(members["json"])["manifest"] for key, members in read(*Path("tok").glob("*.tar")).items()}
+    told = {
+        key: json.loads(members["json"])["manifest"] for key, members in read_shards(*Path("tok").glob("*.tar")).items()
+    }
     assert told["a"] == {"group": "anna", "transcript": "so, said Å"}
     assert told["x/b%2Ec"] == {"group": "bert", "transcript": ""} and told["z"] == {}
 
     batch = encode_tokens([], Path("alone"), LoadedModel(codec), manifest=Path("in/list.csv"))
     assert figures(batch) == (2, 0, 1) and "gone.wav: no such file" in batch.failures[0].reason
     alone = {
-        key: json.loads(members["json"])["manifest"] for key, members in read(*Path("alone").glob("*.tar")).items()
+        key: json.loads(members["json"])["manifest"]
+        for key, members in read_shards(*Path("alone").glob("*.tar")).items()
     }
     assert alone == {key: told[key] for key in ("a", "x/b%2Ec")}
     with pytest.raises(UserError, match="--list"):
@@ -366,7 +220,7 @@ def test_columns_of_the_manifest_become_metadata(sounds, codec):
 
 def test_conflicting_tokens_are_refused(sounds, codec, model, capsys):
     with pytest.raises(UserError, match=r"in/a.wav and other/a.wav .* tok/a"):
-        encode_tokens([Path("in"), make(Path("other/a.wav"))], Path("tok"), LoadedModel(codec))
+        encode_tokens([Path("in"), make_sound(Path("other/a.wav"))], Path("tok"), LoadedModel(codec))
     encode_tokens([Path("in/x")], Path("tok"), LoadedModel(codec), per_shard=1)
     with pytest.raises(UserError, match=r"^tok/tokens-000001.tar: .*--per-shard"):
         encode_tokens([Path("in/x")], Path("tok"), LoadedModel(codec), per_shard=9)
@@ -374,61 +228,6 @@ def test_conflicting_tokens_are_refused(sounds, codec, model, capsys):
         with pytest.raises(SystemExit) as ended:
             main(["tokens", "in/x", "--out", "new", "--model", str(model), *more])
         assert ended.value.code == BAD_INPUT and says in capsys.readouterr().err
-
-
-def numpy_bytes(codes: np.ndarray) -> bytes:
-    data = io.BytesIO()
-    np.save(data, codes)
-    return data.getvalue()
-
-
-def write_tar(path: Path, members: dict[str, bytes | None]) -> None:
-    with tarfile.open(path, "w") as tar:
-        for name, data in members.items():
-            if data is not None:
-                member = tarfile.TarInfo(name)
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
-
-
-def test_codes_of_another_program_are_decoded(sounds, codec, model):
-    """Bare arrays and tar files of them, of any integers, with one codebook or more, as codes or as ids."""
-    loaded = AudioCodec(LoadedModel(codec))
-    codes = np.random.default_rng(0).integers(0, 16, (2, 3, 20))
-    Path("made").mkdir()
-    np.save("made/mono.npy", codes[0].astype(np.uint8))
-    np.save("made/stereo.npy", np.asfortranarray(codes))
-    np.save("made/ids.npy", loaded.codes_to_ids(codes[0, :2]).astype(np.int16))
-    write_tar(Path("made/some.tar"), {"x/one.npy": numpy_bytes(codes[0, :1]), "two.npy": numpy_bytes(codes[0])})
-    batch = decode_batch([Path("made")], Path("wav"), LoadedModel(codec), bits="32f")
-    assert figures(batch) == (5, 0, 0)
-    expected = {"mono": codes[0], "stereo": codes, "ids": codes[0, :2], "x/one": codes[0, :1], "two": codes[0]}
-    for name, given in expected.items():
-        sound, rate = soundfile.read(f"wav/{name}.wav", dtype="float32")
-        assert rate == loaded.sample_rate and np.array_equal(sound.T, loaded.decode(given)), name
-    assert figures(decode_batch([Path("made")], Path("wav"), LoadedModel(codec), bits="32f")) == (0, 5, 0)
-    nameless = decode_batch([Path("made/mono.npy")], Path("none"), ModelFinder([model])).failures
-    assert [failure.reason for failure in nameless] == [
-        "made/mono.npy: these codes do not name their model; give it with --model"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("codes", "says"),
-    [
-        (np.full((2, 9), 16), "not all from 0 to 15"),
-        (np.full((2, 9), -1), "not all from 0 to 15"),
-        (np.zeros((4, 9), int), "4 codebooks"),
-        (np.zeros((2, 9)), "not integers"),
-        (np.zeros((1, 2, 3, 9), int), r"\[channels, codebooks, frames\] or \[ids\]"),
-        (np.array([0, 16, 1]), "not whole frames of 2"),
-        (np.array([[1, 2]]).T[::-1].T.astype(object), "not integers"),
-    ],
-)
-def test_arrays_that_are_no_codes_are_refused_in_one_line(sounds, codec, codes, says):
-    np.save("a.npy", codes)
-    (failure,) = decode_batch([Path("a.npy")], Path("wav"), LoadedModel(codec)).failures
-    assert failure.reason.startswith("a.npy: ") and re.search(says, failure.reason) and "\n" not in failure.reason
 
 
 def test_flat_shards_decode_like_others(sounds, codec):
@@ -439,7 +238,7 @@ def test_flat_shards_decode_like_others(sounds, codec):
     assert len(paths) == 5
     for path in paths:
         assert path.read_bytes() == (Path("flat-wav") / path.relative_to("tok-wav")).read_bytes()
-    told = read(*sorted(Path("flat").glob("*.tar")))
+    told = read_shards(*sorted(Path("flat").glob("*.tar")))
     ids = np.load(io.BytesIO(told["x/b%2Ec"]["npy"]))
     assert ids.ndim == 2 and len(ids) == 2 and json.loads(told["x/b%2Ec"]["json"])["axes"] == ["channels", "ids"]
     assert figures(encode_tokens([Path("in")], Path("flat"), LoadedModel(codec), codebooks=2, flat=True)) == (0, 5, 0)
