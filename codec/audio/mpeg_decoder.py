@@ -15,6 +15,7 @@ from codec.audio.ffmpeg_packets import FormatGuard, PacketDecoder, create_decode
 from codec.audio.file_format import FileFormat
 from codec.audio.libsndfile_decoder import LibsndfileDecoder
 from codec.audio.mpeg_frames import (
+    DECODERS,
     FRAME_HEADER_BYTES,
     MAX_FRAME_BYTES,
     EncoderHeader,
@@ -32,7 +33,6 @@ _PIECE_BYTES = 1 << 18
 _TOGETHER = 16
 """Frames that are decoded in one call."""
 _SUBTYPES = {1: "MPEG_LAYER_I", 2: "MPEG_LAYER_II", 3: "MPEG_LAYER_III"}
-_DECODERS = {1: ("mp1float", "mp1"), 2: ("mp2float", "mp2"), 3: ("mp3float", "mp3")}
 
 
 class MpegDecoder:
@@ -157,7 +157,7 @@ class _Section:
         self._frames = 0
         self._waiting: list[bytes] = []
         self._trim = Trimmer(stated.delay if stated else 0, stated.padding if stated else 0)
-        self._decoder = PacketDecoder(create_decoder_context(*_DECODERS[header.layer]))
+        self._decoder = PacketDecoder(create_decoder_context(*DECODERS[header.layer]))
 
     def push(self, frame: bytes) -> list[FloatArray]:
         """Take a frame, and return the blocks that are certainly not padding."""

@@ -20,6 +20,10 @@ MAX_FRAME_BYTES = 8192
 """Upper limit on the length of a frame. The longest has 5760 bytes (MPEG 2.5, layer II, 8 kHz)."""
 DECODER_DELAY = 529
 """Delay of a layer III decoder in samples, which the delay stated in the LAME tag does not include."""
+DECODERS = {1: ("mp1float", "mp1"), 2: ("mp2float", "mp2"), 3: ("mp3float", "mp3")}
+"""FFmpeg's decoders of each layer, in order of preference."""
+SEARCHED_BYTES = 1 << 16
+"""Bytes in which :func:`find_first_frame` searches."""
 
 _RATES = (44100, 48000, 32000)
 _KBPS_1 = (
@@ -32,7 +36,6 @@ _KBPS_2 = (
     (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 )
-_SEARCHED_BYTES = 1 << 16
 _ENCODER_MARK = re.compile(rb"(?:..)?(?:Xing|Info)", re.DOTALL)
 _CHAIN = 4
 """Number of consecutive frames that prove MPEG audio."""
@@ -151,13 +154,13 @@ def find_first_frame(file: BinaryIO, start: int, end: int) -> int | None:
     Returns:
         Position of the frame; None if there is none.
     """
-    length = min(end - start, _SEARCHED_BYTES + (_CHAIN + 1) * MAX_FRAME_BYTES)
+    length = min(end - start, SEARCHED_BYTES + (_CHAIN + 1) * MAX_FRAME_BYTES)
     data = read_at(file, start, length)
     first = parse_frame_header(data[:FRAME_HEADER_BYTES])
     if first is not None and parse_encoder_header(data[: first.size], first) is not None:
         return start  # the frames after it may be missing
     at = data.find(b"\xff")
-    while 0 <= at < _SEARCHED_BYTES:
+    while 0 <= at < SEARCHED_BYTES:
         if _chain(data, at, whole=start + length == end):
             return start + at
         at = data.find(b"\xff", at + 1)

@@ -26,7 +26,7 @@ _LONGEST_PAGE = 1 << 16
 
 
 @dataclass(frozen=True)
-class _StreamHeader:
+class StreamHeader:
     """The first packet of an audio stream: the properties of the stream."""
 
     subtype: str
@@ -38,20 +38,27 @@ class _StreamHeader:
     """Samples at the start that granule positions count and that are dropped."""
 
 
-def _parse_stream_header(packet: bytes) -> _StreamHeader | None:
-    """Parse the first packet of a stream; None if it is not of a supported coding."""
+def parse_stream_header(packet: bytes) -> StreamHeader | None:
+    """Parse the first packet of a stream.
+
+    Args:
+        packet: the packet
+
+    Returns:
+        The properties of the stream; None if it is not of a supported coding.
+    """
     if packet.startswith(b"OpusHead") and len(packet) >= 19:
-        return _StreamHeader("OPUS", _OPUS_HZ, packet[9], 2, int.from_bytes(packet[10:12], "little"))
+        return StreamHeader("OPUS", _OPUS_HZ, packet[9], 2, int.from_bytes(packet[10:12], "little"))
     if packet.startswith(b"\x01vorbis") and len(packet) >= 30:
-        return _StreamHeader("VORBIS", int.from_bytes(packet[12:16], "little"), packet[11], 3)
+        return StreamHeader("VORBIS", int.from_bytes(packet[12:16], "little"), packet[11], 3)
     if packet.startswith(b"\x7fFLAC") and len(packet) >= 51:
         info = packet[17:51]
         bits = ((info[12] & 1) << 4 | info[13] >> 4) + 1
         rate, channels = int.from_bytes(info[10:13], "big") >> 4, (info[12] >> 1 & 7) + 1
-        return _StreamHeader("PCM_S8" if bits == 8 else f"PCM_{bits}", rate, channels, 1)
+        return StreamHeader("PCM_S8" if bits == 8 else f"PCM_{bits}", rate, channels, 1)
     if packet.startswith(b"Speex   ") and len(packet) >= 80:
         rate, _, _, channels = struct.unpack_from("<iiii", packet, 36)
-        return _StreamHeader("SPEEX", rate, channels, 2 + int.from_bytes(packet[68:72], "little"))
+        return StreamHeader("SPEEX", rate, channels, 2 + int.from_bytes(packet[68:72], "little"))
     return None
 
 
@@ -69,11 +76,11 @@ class OggDecoder:
     def __init__(self, path: Path, file_format: FileFormat) -> None:
         self._file_format = file_format
         self._file = path.open("rb")
-        serials: dict[int, _StreamHeader] = {}
+        serials: dict[int, StreamHeader] = {}
         for page in iter_pages(self._file, file_format.start):
             if not page.first:
                 break
-            if head := _parse_stream_header(page.packets[0] if page.packets else b""):
+            if head := parse_stream_header(page.packets[0] if page.packets else b""):
                 serials[page.serial] = head
         if not serials:
             self._file.close()
@@ -105,7 +112,7 @@ class OggDecoder:
                         if stream is not None:
                             yield from stream.finish(followed=True)
                         stream, beginning = None, True
-                    head = _parse_stream_header(page.packets[0] if page.packets else b"")
+                    head = parse_stream_header(page.packets[0] if page.packets else b"")
                     if stream is None and head is not None:
                         stream = _LogicalStream(page.serial, head, shape)
                 else:
@@ -124,10 +131,35 @@ class OggDecoder:
         self._file.close()
 
 
+def open_packet_decoder(head: StreamHeader, headers: list[bytes]) -> PacketDecoder:
+    """Open the decoder of a stream.
+
+    Args:
+        head: its properties
+        headers: all packets before the audio
+
+    Returns:
+        A decoder of packets.
+    """
+    first = headers[0]
+    if head.subtype == "OPUS":
+        return PacketDecoder(
+            create_decoder_context("libopus", "opus", extradata=first), FLOAT_OPTIONS | {"flags2": "+skip_manual"}
+        )
+    if head.subtype == "VORBIS":
+        # Three packets, the lengths of the first two before them (Xiph lacing).
+        lengths = b"".join(b"\xff" * (len(one) // 255) + bytes([len(one) % 255]) for one in headers[:2])
+        extradata = b"\x02" + lengths + b"".join(headers)
+        return PacketDecoder(create_decoder_context("vorbis", "libvorbis", extradata=extradata))
+    if head.subtype == "SPEEX":
+        return PacketDecoder(create_decoder_context("speex", "libspeex", extradata=first))
+    return PacketDecoder(create_decoder_context("flac", extradata=first[17:51]), STRICT_OPTIONS)
+
+
 class _LogicalStream:
     """One logical stream (RFC 3533) of the chain."""
 
-    def __init__(self, serial: int, head: _StreamHeader, shape: FormatGuard) -> None:
+    def __init__(self, serial: int, head: StreamHeader, shape: FormatGuard) -> None:
         self.serial = serial
         self._head, self._shape = head, shape
         self._headers: list[bytes] = []
@@ -168,27 +200,12 @@ class _LogicalStream:
 
     def _decode(self, packet: bytes) -> list[FloatArray]:
         if self._decoder is None:
-            self._decoder = self._open()
+            self._decoder = open_packet_decoder(self._head, self._headers)
         try:
             frames = self._decoder.decode(packet) if packet else []
         except AudioDamage as error:
             raise AudioDamage(f"damaged at {self._shape.samples / self._head.sample_rate:.2f} s ({error})") from error
         return [self._shape.to_samples(frame) for frame in frames]
-
-    def _open(self) -> PacketDecoder:
-        first = self._headers[0]
-        if self._head.subtype == "OPUS":
-            return PacketDecoder(
-                create_decoder_context("libopus", "opus", extradata=first), FLOAT_OPTIONS | {"flags2": "+skip_manual"}
-            )
-        if self._head.subtype == "VORBIS":
-            # Three packets, the lengths of the first two before them (Xiph lacing).
-            lengths = b"".join(b"\xff" * (len(one) // 255) + bytes([len(one) % 255]) for one in self._headers[:2])
-            extradata = b"\x02" + lengths + b"".join(self._headers)
-            return PacketDecoder(create_decoder_context("vorbis", "libvorbis", extradata=extradata))
-        if self._head.subtype == "SPEEX":
-            return PacketDecoder(create_decoder_context("speex", "libspeex", extradata=first))
-        return PacketDecoder(create_decoder_context("flac", extradata=first[17:51]), STRICT_OPTIONS)
 
     def _place(self, page: Page, blocks: list[FloatArray]) -> Iterator[FloatArray]:
         """Yield samples of a page, placed by its granule position."""

@@ -93,6 +93,34 @@ def iter_pages(file: BinaryIO, start: int = 0) -> Iterator[Page]:
         start += len(page)
 
 
+def iter_intact_pages(file: BinaryIO, start: int = 0) -> Iterator[Page]:
+    """Iterate over the intact pages of a damaged file.
+
+    Args:
+        file: open for reading; its position is moved
+        start: first byte of the first page
+
+    Yields:
+        Those with a right checksum, in order.
+    """
+    at, data = start, b""
+    while data := data or read_at(file, at, _TAIL_BYTES):
+        found = data.find(b"OggS")
+        if found < 0:
+            at, data = at + max(1, len(data) - 3), b""
+            continue
+        at += found
+        file.seek(at)
+        header = file.read(_HEADER)
+        page = _whole_page(file, header) if header[4:5] == b"\0" else None  # the only version
+        if page and page_checksum(page[:22] + bytes(4) + page[26:]) == int.from_bytes(page[22:26], "little"):
+            yield _parse(page, at)
+            at += len(page)
+        else:
+            at += 1
+        data = b""
+
+
 def _whole_page(file: BinaryIO, header: bytes) -> bytes | None:
     """Return the page that begins with ``header``; None if the file ends within it."""
     if len(header) < _HEADER:

@@ -69,7 +69,8 @@ class AudioInfo:
     ) -> Iterator[FloatArray]:
         """Read what a truncated or damaged file still has, which is no error unless that is nothing.
 
-        What follows damage is read in FLAC files, whose frames are numbered; other files are read up to the damage.
+        What follows damage is read in FLAC and Ogg files, whose frames and pages are numbered, and in MPEG audio, where
+        the number of missing frames follows from the bytes of the gap; other files are read up to the damage.
 
         Args:
             lost: receives the first sample and the one after the last of each lost span. Silence stands for it, except
@@ -92,8 +93,11 @@ class AudioInfo:
             if not error.is_damage:
                 raise
             damage = error
-        resumed = False
-        for first, block in self._behind_damage(at):
+        resumed, end = False, self.frames
+        with self.path.open("rb") as file:
+            file_format = detect_format(file, self.path.stat().st_size)
+        assert isinstance(file_format, FileFormat), "it was opened"
+        for first, block in self._behind_damage(file_format, at):
             resumed = True
             if first > at:
                 lost.append((at, first))
@@ -103,19 +107,35 @@ class AudioInfo:
             yield from _reblocked([block], block_frames)
         if not at:
             raise damage
-        if not (resumed and self.frames in (None, at)):  # without a stated length, the last frame is taken for the end
-            lost.append((at, max(at, self.frames or 0)))
+        if file_format.back_end == "MPEG":
+            from codec.audio.mpeg_salvage import stated_samples
 
-    def _behind_damage(self, first: int) -> Iterator[tuple[int, FloatArray]]:
+            end = stated_samples(self.path, file_format.start)
+            resumed = resumed and (end is not None or bool(lost))  # if nothing else is missing, the end is
+        elif file_format.back_end == "Ogg":
+            from codec.audio.ogg_salvage import has_end
+
+            resumed = resumed and has_end(self.path, file_format.start)
+        if not (resumed and (end is None or at >= end)):  # without a stated length, the last frame is taken for the end
+            lost.append((at, max(at, end or 0)))
+
+    def _behind_damage(self, file_format: FileFormat, first: int) -> Iterator[tuple[int, FloatArray]]:
         """Yield what is intact from a sample on, with the number of its first sample."""
-        with self.path.open("rb") as file:
-            file_format = detect_format(file, self.path.stat().st_size)
-        if isinstance(file_format, FileFormat) and file_format.back_end == "FLAC":
-            from codec.audio.flac_salvage import intact_frames
+        start, end = file_format.start, file_format.end
+        if file_format.back_end == "FLAC":
+            from codec.audio import flac_salvage
 
-            for number, block in intact_frames(self.path, file_format.start, file_format.end, first):
+            for number, block in flac_salvage.intact_frames(self.path, start, end, first):
                 if self.frames is None or number + block.shape[1] <= self.frames:
                     yield number, block
+        elif file_format.back_end == "MPEG":
+            from codec.audio import mpeg_salvage
+
+            yield from mpeg_salvage.intact_frames(self.path, start, end, first, self.frames)
+        elif file_format.back_end == "Ogg":
+            from codec.audio import ogg_salvage
+
+            yield from ogg_salvage.intact_pages(self.path, start, first)
 
     def blocks(self, block_frames: int = _BLOCK_FRAMES) -> Iterable[FloatArray]:
         """Return the samples of the file in blocks, none for an empty file whose header is correct.

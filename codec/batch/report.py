@@ -118,10 +118,11 @@ class BatchSummary:
             files = "1 file has" if self.above_band == 1 else f"{self.above_band} files have"
             what = f"{files} audio above the band of the model, which is not coded"
             notes.append(("band", f"{what}; use a model of a higher sample rate (--json names the files)"))
-        missing = [(self.pictures_left_out, "pictures of the sources")]
-        missing += [(self.tags_left_out, "tags of the sources (.nac files hold 16 KiB, WAV few names)")]
-        if any(count for count, _ in missing):
-            notes.append(("without", ", ".join(f"{count:,} {what}" for count, what in missing if count)))
+        missing = [(self.pictures_left_out, "picture", "")]
+        missing += [(self.tags_left_out, "tag", " (.nac files hold 16 KiB, WAV few names)")]
+        named = [f"{count:,} {what}{'s' * (count != 1)} of the sources{why}" for count, what, why in missing if count]
+        if named:
+            notes.append(("without", ", ".join(named)))
         return notes
 
 

@@ -146,6 +146,8 @@ def _prepare_folders(jobs: Sequence[Job]) -> None:
     for folder in sorted(names):
         try:
             folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise UserError(f"{folder}: this is a file; name a folder as --out") from error
         except OSError as error:
             raise UserError(f"{folder}: cannot make this folder ({error.strerror})") from error
         remove_abandoned_parts(folder, names[folder])

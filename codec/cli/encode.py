@@ -62,8 +62,8 @@ def add_parser(command: AddCommand) -> None:
         "--salvage",
         action="store_true",
         help="encode what can be read of truncated and damaged files instead of refusing them: up to the damage, and in"
-        " FLAC files also behind it, with silence between; the files have a tag that says so, the lost parts are"
-        " listed, and the exit status is 1",
+        " FLAC, Ogg and MP3 files also behind it, with silence between; the files have a tag that says so, the lost"
+        " parts are listed, and the exit status is 1",
     )
     parser.add_argument("--no-pictures", action="store_true", help="leave out the pictures of the sources")
     parser.add_argument(
