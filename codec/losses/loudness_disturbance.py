@@ -18,6 +18,7 @@ from torch import Tensor
 
 from codec.losses.bark import hz_to_bark, make_bark_bands, power_divisor, threshold_in_quiet_db_spl
 from codec.losses.spectrograms import SpectrogramPair, cached_constant
+from codec.model.products import linear
 
 SPEECH_DB_SPL = 79.0
 """Level at which the target is assumed to be played, independent of its level in the file."""
@@ -105,11 +106,11 @@ def loudness_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:
     level = pair.target.square().mean(1).clamp(min=10 ** (LEAST_DBFS / 10))
     gain = 10 ** (SPEECH_DB_SPL / 10) / level[:, None, None]
     with torch.no_grad():
-        target = pair.target_spectrogram(window).square() @ bands.assignment * gain
+        target = linear(pair.target_spectrogram(window).square(), bands.assignment.T) * gain
         target_loudness = specific_loudness(target, bands)
         # disturbances of quiet frames are more audible than their loudness suggests (P.862, 10.2.10)
         emphasis = ((target.sum(-1) + 1e5) / 1e7) ** -0.04
-    output = pair.output_spectrogram(window).square() @ bands.assignment * gain
+    output = linear(pair.output_spectrogram(window).square(), bands.assignment.T) * gain
     output_loudness = specific_loudness(output, bands)
     mask = 0.25 * torch.minimum(output_loudness, target_loudness)
     audible = torch.nn.functional.relu((output_loudness - target_loudness).abs() - mask)

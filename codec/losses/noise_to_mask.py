@@ -17,6 +17,7 @@ from torch import Tensor
 
 from codec.losses.bark import hz_to_bark, make_bark_bands, power_divisor, threshold_in_quiet_db_spl
 from codec.losses.spectrograms import SpectrogramPair, cached_constant
+from codec.model.products import linear
 
 FULL_SCALE_DB_SPL = 96.0
 """Assumed sound pressure level of a sine at full scale."""
@@ -101,7 +102,7 @@ def masking_threshold(spectrogram: Tensor, bands: MaskingBands) -> Tensor:
     flatness_db = 10 * (power.clamp(min=1e-20).log10().mean(-1) - power.mean(-1).clamp(min=1e-20).log10())
     tonality = (flatness_db / -60).clamp(0, 1)[..., None]
     offset_db = tonality * (14.5 + bands.bark) + (1 - tonality) * 5.5
-    spread = power @ bands.assignment @ bands.spreading
+    spread = linear(linear(power, bands.assignment.T), bands.spreading.T)
     return torch.maximum(spread * 10 ** (-offset_db / 10), bands.quiet)
 
 
@@ -120,5 +121,6 @@ def noise_to_mask_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:
     target = pair.target_spectrogram(window)
     with torch.no_grad():
         threshold = masking_threshold(target, bands)
-    noise = (pair.output_spectrogram(window) - target).square() * bands.scale @ bands.assignment
+    power = (pair.output_spectrogram(window) - target).square() * bands.scale
+    noise = linear(power, bands.assignment.T)
     return torch.log10(1 + noise / threshold).mean()

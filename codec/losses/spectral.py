@@ -8,6 +8,7 @@ from torch import Tensor
 from codec.losses.frequency_weights import a_weighting, mel_filters
 from codec.losses.spectrograms import ComplexSpectrogram, SpectrogramPair, cached_constant
 from codec.model.processes import ONE_PROCESS, Processes
+from codec.model.products import linear
 
 MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
 """Lengths of the STFT windows of the mel scales, in samples."""
@@ -34,7 +35,7 @@ def _mel_filters(sample_rate: int, window: int, bands: int) -> Tensor:
 
 
 def _log_mel(spectrogram: Tensor, filters: Tensor) -> Tensor:
-    return (spectrogram @ filters).clamp(min=MEL_CLAMP).log10()
+    return linear(spectrogram, filters.T).clamp(min=MEL_CLAMP).log10()
 
 
 def mel_loss(pair: SpectrogramPair, sample_rate: int) -> Tensor:

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from codec.model.products import linear
+
 MATMUL_UP_TO = 128
 """Longest window, in samples, that is transformed by a matrix product: forward and backward, that is faster than an FFT
 (measured on a CPU)."""
@@ -98,7 +100,7 @@ def complex_spectrogram(waveform: Tensor, window: int) -> ComplexSpectrogram:
     padded = torch.nn.functional.pad(padded[:, None], (window // 2, window // 2), mode="reflect")[:, 0]
     frames = padded.unfold(1, window, window // 4)
     if window <= MATMUL_UP_TO:
-        return ComplexSpectrogram(*(frames @ _fourier_basis(window, waveform.device)).chunk(2, -1))
+        return ComplexSpectrogram(*linear(frames, _fourier_basis(window, waveform.device).T).chunk(2, -1))
     parts = torch.view_as_real(torch.fft.rfft(frames * _hann(window, waveform.device)))
     return ComplexSpectrogram(*parts.unbind(-1))
 

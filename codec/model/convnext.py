@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.config import NetworkConfig
+from codec.model.products import Linear, linear
 
 StreamState = tuple[Tensor, ...]
 """State between two blocks of frames; the first dimension of each tensor is the streams."""
@@ -81,8 +82,8 @@ class ConvNeXtBlock(nn.Module):
         super().__init__()
         self.depthwise = CausalDepthwise(config.width, config.kernel)
         self.norm = nn.LayerNorm(config.width)
-        self.expand = nn.Linear(config.width, config.expansion * config.width)
-        self.contract = nn.Linear(config.expansion * config.width, config.width)
+        self.expand = Linear(config.width, config.expansion * config.width)
+        self.contract = Linear(config.expansion * config.width, config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.scale = nn.Parameter(torch.full((config.width,), 1 / config.depth))
 
@@ -119,11 +120,11 @@ class Stack(nn.Module):
 
     def __init__(self, features_in: int, features_out: int, config: NetworkConfig):
         super().__init__()
-        self.first = nn.Linear(features_in, config.width)
+        self.first = Linear(features_in, config.width)
         self.blocks = nn.ModuleList(ConvNeXtBlock(config) for _ in range(config.depth))
         self.kernel = config.kernel
         self.norm = nn.LayerNorm(config.width)
-        self.last = nn.Linear(config.width, features_out)
+        self.last = Linear(config.width, features_out)
         self.direct = nn.Parameter(torch.randn(features_out, features_in) * features_in**-0.5)
 
     def initial_state(self, streams: int) -> StreamState:
@@ -147,7 +148,7 @@ class Stack(nn.Module):
         Returns:
             ``[batch, frames, features_out]``, and the next states.
         """
-        direct = F.linear(x, self.direct.to(x.dtype))
+        direct = linear(x, self.direct.to(x.dtype))
         level = (direct.square().mean(-1, keepdim=True) + SILENT_POWER).sqrt()
         x = self.first(x)
         states = []

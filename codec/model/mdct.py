@@ -19,6 +19,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from codec.model.products import linear
+
 
 class MDCT(nn.Module):
     """Orthogonal MDCT of streams.
@@ -71,7 +73,7 @@ class MDCT(nn.Module):
         previous = self.initial_state(waveform.shape[0]) if previous is None else previous
         earlier = torch.cat([previous, waveform[:, : -self.hop]], 1).reshape(-1, self.hop)
         later = waveform.reshape(-1, self.hop)
-        spectrum = earlier @ self.basis[: self.hop] + later @ self.basis[self.hop :]
+        spectrum = linear(earlier, self.basis[: self.hop].T) + linear(later, self.basis[self.hop :].T)
         return spectrum.view(waveform.shape[0], -1, self.hop)
 
     def synthesis(self, coefficients: Tensor, previous: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -86,7 +88,7 @@ class MDCT(nn.Module):
             Samples ``[batch, frames * hop]``, which end in the middle of the last frame, and the next state.
         """
         previous = self.initial_state(coefficients.shape[0]) if previous is None else previous
-        halves = coefficients @ self.basis.T
+        halves = linear(coefficients, self.basis)
         rising, falling = halves[..., : self.hop], halves[..., self.hop :]
         carried = torch.cat([previous[:, None], falling[:, :-1]], 1)
         return (rising + carried).flatten(1), falling[:, -1]

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codec.bitstream.codes import NO_CODE
+from codec.model.products import linear
 from codec.model.quantizers.importance import FrameWeights, code_importances
 from codec.model.quantizers.nearest import find_nearest, half_squared_norms
 
@@ -50,7 +51,7 @@ class FusedVQ:
         """
         batch, frames, _ = latent.shape
         level = latent.square().sum(-1)
-        rest, error = latent.flatten(0, 1) @ self.projection, level.flatten()
+        rest, error = linear(latent.flatten(0, 1), self.projection.T), level.flatten()
         codes, errors = [], []
         for sizes, transposed, offset, correction in self.stages[:codebooks]:
             points, rest = rest.split_with_sizes(sizes, 1)

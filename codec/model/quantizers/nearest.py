@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from codec.model.products import linear
+
 FEW_POINTS = 16
 """For fewer points, a plain search is faster (measured)."""
 
@@ -43,7 +45,7 @@ def find_nearest(points: Tensor, transposed: Tensor, offset: Tensor) -> tuple[Te
     >>> find_nearest(torch.tensor([[0.9, 0.8]]), book.T, half_squared_norms(book))[0].tolist()
     [1]
     """
-    scores = torch.addmm(offset, points, transposed, beta=-1)
+    scores = linear(points, transposed.T, -offset)
     if scores.shape[0] < FEW_POINTS:
         best, index = scores.max(1)
         return index, best

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from codec.config import QuantizerConfig
 from codec.model.processes import ONE_PROCESS, Processes
+from codec.model.products import linear
 from codec.model.quantizers.codebook_update import (
     DECAY,
     RESTART_BELOW,
@@ -88,7 +89,7 @@ class VectorStage(nn.Module):
         Returns:
             The coordinates in the subspace ``[vectors, dim]``, and the codes ``[vectors]``.
         """
-        points = residual @ self.basis.T
+        points = linear(residual, self.basis)
         return points, find_nearest(points, self.codebook.T, half_squared_norms(self.codebook))[0]
 
     def initialise(self, residual: Tensor, generator: torch.Generator, iterations: int = 8) -> None:
