@@ -76,6 +76,7 @@ def _by_onednn(x: Tensor, weight: Tensor) -> bool:
         and x.dtype == weight.dtype == torch.float32
         and x.numel() > 0
         and onednn_is_faster()
+        and bool(torch.backends.mkldnn.enabled)
         and not torch.compiler.is_compiling()  # nor exporting
         and not torch.is_autocast_enabled("cpu")
     )

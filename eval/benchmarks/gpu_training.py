@@ -11,7 +11,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from codec.config import AdversarialConfig, Recipe
 from codec.runtime.extras import installed
@@ -20,6 +19,7 @@ from codec.training.forecast import spread_scales
 from codec.training.module import CodecModule
 from codec.training.step import StepInputs, StepKind
 from eval.benchmarks.training_speed import PEER_RATE, PEER_STEPS, own_steps
+from eval.systems.flops import count_flops
 
 EAGER, COMPILED, GRAPH = "eager", "compiled", "graph"
 _MATRIX = 4096
@@ -187,9 +187,7 @@ def count_operations(recipe: Recipe, adversarial: bool) -> float:
     train = replace(recipe.train, compile=False, cuda_graph=False)
     module = CodecModule(replace(recipe, adversarial=_adversarial(recipe, adversarial), train=train)).train()
     compute, inputs = module.make_computation(module.configure_optimizers()), _inputs(module, 1, torch.device("cpu"))
-    with FlopCounterMode(display=False) as counter:
-        compute(inputs, _kind(recipe, adversarial))
-    return float(counter.get_total_flops())
+    return count_flops(lambda: compute(inputs, _kind(recipe, adversarial)))
 
 
 def _adversarial(recipe: Recipe, takes_part: bool) -> AdversarialConfig:
@@ -313,9 +311,7 @@ def time_peers(
                         yield NotTimed(step.name, None, NO_TIME)
                         continue
                     setting = StepSetting(batch, "32", EAGER, step.discriminator_parameters > 0)
-                    with FlopCounterMode(display=False) as counter:
-                        step.run()
-                    work, rate = float(counter.get_total_flops()), matrix_rate(device, "32")
+                    work, rate = count_flops(step.run), matrix_rate(device, "32")
                     yield _measure(step.name, setting, step.run, crop_s, device, each_s, rate, work)
         except Exception as error:  # any error of that package; the others can be timed
             reason = (str(error).splitlines() or [""])[0]

@@ -34,6 +34,10 @@ def _float32(weight: Tensor, bias: Tensor) -> Product:
     return lambda x: torch.addmm(bias[None], x, weight.T)
 
 
+def _float32_onednn(weight: Tensor, bias: Tensor) -> Product:
+    return lambda x: torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")
+
+
 def _half_matrix(dtype: torch.dtype) -> Way:
     def prepare(weight: Tensor, bias: Tensor) -> Product:
         matrix, offset = weight.to(dtype), bias.to(dtype)
@@ -83,6 +87,7 @@ def _int8_static(weight: Tensor, bias: Tensor) -> Product:
 
 WAYS: dict[str, Way] = {
     "float32": _float32,
+    "float32 (oneDNN)": _float32_onednn,
     "weights in float16, sums in float32 (FBGEMM)": _float16_weights,
     "float16": _half_matrix(torch.float16),
     "bfloat16": _half_matrix(torch.bfloat16),

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
+
+from codec.model.products import linear
+from eval.systems.flops import count_flops
 
 LINEAR_ROWS, LINEAR_INPUTS, LINEAR_OUTPUTS = 256, 384, 1152
 """Shape of the linear layer that measures the machine: it is of the size of the codec's own layers."""
@@ -61,14 +62,12 @@ def count_multiply_adds(run: Callable[[], object]) -> int:
     >>> count_multiply_adds(lambda: layer(x))
     512
     """
-    with FlopCounterMode(display=False) as counter:
-        run()
-    return int(counter.get_total_flops() // 2)
+    return int(count_flops(run) // 2)
 
 
 @torch.inference_mode()
 def measure_matrix_rate(rounds: int = 15) -> float:
-    """Measure the speed of a float32 linear layer of the codec's size, at PyTorch's present number of threads.
+    """Measure the speed of a linear layer in float32 of the codec's size, at PyTorch's present number of threads.
 
     Args:
         rounds: number of measurements; their median counts.
@@ -81,6 +80,6 @@ def measure_matrix_rate(rounds: int = 15) -> float:
     for _ in range(rounds + 3):
         started = time.perf_counter()
         for _ in range(4):
-            F.linear(x, weight, bias)
+            linear(x, weight, bias)
         times.append((time.perf_counter() - started) / 4)
     return LINEAR_ROWS * LINEAR_INPUTS * LINEAR_OUTPUTS / statistics.median(times[3:])
