@@ -157,9 +157,16 @@ class FFmpegDecoder:
             raise AudioDamage(f"truncated: only {done} of {stated} samples could be read")
 
     def _decoded(self) -> Iterator[FloatArray]:
-        """Decode the packets of the stream."""
-        failed: AudioDamage | None = None
+        """Decode the packets of the stream; if it is damaged, all up to the damage."""
         end = _End(self._stream, self._container, self._file_format)
+        try:
+            yield from self._decode_packets(end)
+        except AudioDamage:
+            yield from end.rest()
+            raise
+
+    def _decode_packets(self, end: "_End") -> Iterator[FloatArray]:
+        failed: AudioDamage | None = None
         # The last packet of PCM samples may be shorter than the others, which FFmpeg marks as corrupt.
         pcm = self._stream.codec_context.name.startswith("pcm_")
         for number, packet in enumerate(self._packets()):
@@ -278,8 +285,12 @@ class _End:
         self._done += frame.samples
         return self._trim.push(block)
 
+    def rest(self) -> list[FloatArray]:
+        """Return the samples that were held back, if the end is missing."""
+        return self._trim.end(0)
+
     def finish(self) -> list[FloatArray]:
-        """Return the rest of the samples."""
+        """Return the rest of the samples without padding."""
         if not self._rounded or self._start_s is None:
             return self._trim.end(0)
         end_s = self._end_s - self._start_s

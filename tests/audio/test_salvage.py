@@ -1,5 +1,7 @@
 """What is read behind damage in Ogg and MPEG audio, against the undamaged file."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -81,3 +83,16 @@ def test_tags_between_frames_are_no_gap(tmp_path):
     assert len(lost) == 1 and abs(found.shape[1] - whole.shape[1]) < 1200
     length = whole.shape[1]
     assert np.abs(found[:, :length] - whole)[:, ~inside[:length]].max() < 1e-4
+
+
+def test_of_other_formats_all_up_to_the_damage_is_read(tmp_path):
+    path = encode_with_ffmpeg(tmp_path / "a.m4a", noise(1, RATE * 6, level=0.2), RATE, "aac", "ipod")
+    whole, data = audio.read(path).samples, bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 900] = np.random.default_rng(0).bytes(900)
+    path.write_bytes(data)
+    with pytest.raises(audio.AudioError) as damage:
+        audio.read(path)
+    found, lost, _ = salvaged(path)
+    stated = float(re.search(r"damaged at (\d+\.\d\d) s", damage.value.reason)[1])
+    assert lost == [(found.shape[1], max(found.shape[1], audio.info(path).frames or 0))]
+    assert 0 <= stated - found.shape[1] / RATE < 0.1 and 0.3 < found.shape[1] / whole.shape[1] < 0.6
