@@ -1,5 +1,6 @@
 """Checks of the groups: whether the rule does anything, and whether a speaker may be in several groups."""
 
+import json
 import unicodedata
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ from data_prep.group_rules import FILE, TIME, GroupRule
 from data_prep.groups import Grouping, name_entries
 from data_prep.rows import CHANGED_GROUP, RowTable
 from data_prep.sources import Sources
+from data_prep.tables import COLUMNS_OF_NO_GROUP
 
 
 class GroupNames:
@@ -58,6 +60,7 @@ class GroupNames:
             return [] if self._rule.kind in (FILE, TIME) else self._describe_unnamed(self._rule.text)
         return [
             *self._describe_ungrouped(),
+            *self._describe_unused_columns(),
             *self._describe_conversations(),
             *self._describe_other_names(),
             *self._describe_spellings(),
@@ -89,6 +92,19 @@ class GroupNames:
                 f" is {first}) and are {how}, so a speaker of the others may be in two splits; name their speakers in"
                 " the list, or leave them out"
             )
+        return lines
+
+    def _describe_unused_columns(self) -> list[str]:
+        """Describe lists of which no column gives a group, although one might."""
+        lines = []
+        query = """SELECT list, max(fields) FROM files GROUP BY list HAVING max("group") = '' AND max(fields) != ''"""
+        for number, fields in () if self._rule else self._store.query(query):
+            if others := [name for name in json.loads(fields) if name and name not in COLUMNS_OF_NO_GROUP]:
+                lines.append(
+                    f"{self._sources.entries.lists[number]}: no column is called speaker or group, so its files are"
+                    f" grouped by folder, or alone if they are in none; if one of its columns ({', '.join(others[:5])})"
+                    " says what belongs together, use --group-by column:NAME"
+                )
         return lines
 
     def _describe_conversations(self) -> list[str]:
@@ -129,7 +145,7 @@ class GroupNames:
             return []
         return [
             f"{sum(count for count, *_ in found)} groups have names that differ only in capitals or spaces (such as"
-            f" {found[0][1]!r} and {found[0][2]!r}), and may be in two splits; spell the names of one speaker alike"
+            f" {found[0][1]!r} and {found[0][2]!r}), and may be in two splits; spell one name in one way"
         ]
 
 

@@ -18,9 +18,9 @@ CHANGED_GROUP = "changed group"
 row keeps the earlier group, so that the clip never gets into another split."""
 USED = "status != 'excluded'"
 """Condition on a table of rows: see :attr:`ManifestRow.used`."""
-ASSIGNED = f"split != '' AND ({USED} OR reason = '{ABSENT_REASON}' OR reason LIKE '{CHANGED_GROUP}:%')"
-"""Condition on a table of rows: the audio belongs to a split; it is used, or was until it left the sources or changed
-its group."""
+ASSIGNED = f"split != '' AND sha256 != '' AND reason NOT LIKE '{DUPLICATE}:%'"
+"""Condition on a table of rows: the audio belongs to a split. It is used, or may have been in an earlier run, although
+it has left the sources since, or is excluded, for example as too short."""
 
 
 @dataclass(frozen=True, slots=True)

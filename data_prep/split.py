@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from data_prep.rows import CHANGED_GROUP, DUPLICATE, ORDER, USED, RowTable
+from data_prep.rows import ASSIGNED, CHANGED_GROUP, DUPLICATE, ORDER, USED, RowTable
 from data_prep.split_advice import advise_on_splits
 from data_prep.split_ratios import SPLITS, SplitRatios, SplitSize, find_empty_splits
 
@@ -47,8 +47,7 @@ class KnownSplits:
         self._store.create("content", {"sha256": str, "key": str, "name": str, "split": str}, key=["sha256"])
         order = f"FROM {earlier.name} WHERE split != '' %s ORDER BY {ORDER}"
         self._store.execute(f'INSERT OR IGNORE INTO splits SELECT "group", split {order % ""}')
-        # Also of clips that were excluded last time: an earlier run may have used them.
-        with_samples = order % f"AND sha256 != '' AND reason NOT LIKE '{DUPLICATE}:%'"
+        with_samples = order % f"AND {ASSIGNED}"
         self._store.execute(f'INSERT OR IGNORE INTO content SELECT sha256, key, "group", split {with_samples}')
 
     def add(self, groups: Iterable[tuple[str, str]]) -> None:
@@ -163,11 +162,14 @@ def _reject_content_of_other_splits(rows: RowTable) -> None:
 
 
 def _keep_changed(rows: RowTable) -> None:
-    """Give clips whose group has changed to one of another split their earlier group, which keeps them in theirs."""
+    """Give excluded clips whose group has changed to one of another split their earlier group, which keeps them in
+    theirs for later runs.
+    """
     rows.store.execute(
         f"""
         UPDATE {rows.name} SET "group" = content.name FROM content
-        WHERE content.sha256 = {rows.name}.sha256 AND status = 'excluded' AND reason LIKE '{CHANGED_GROUP}:%'
+        WHERE content.sha256 = {rows.name}.sha256 AND content.key = {rows.name}.key AND status = 'excluded'
+            AND content.split IS NOT (SELECT split FROM splits WHERE name = {rows.name}."group")
         """
     )
 

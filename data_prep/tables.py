@@ -26,6 +26,9 @@ _KNOWN_COLUMNS = frozenset(
     (*PATH_COLUMNS, *GROUP_COLUMNS, *LICENCE_COLUMNS, *LANGUAGE_COLUMNS, *TEXT_COLUMNS, "domain", "source")
 )
 
+COLUMNS_OF_NO_GROUP = _KNOWN_COLUMNS | {"offset", "duration"}
+"""Names of columns that do not say which files belong together, or that do so without being asked for."""
+
 
 def read_header(path: Path) -> list[str]:
     """Read the column names of a CSV or TSV table.

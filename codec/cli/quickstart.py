@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from codec.cli.common import AddCommand
+from codec.cli.common import AddCommand, print_warning
 from codec.errors import UserError
 from codec.runtime import signals
 from codec.training.lean_lightning import import_lightning
@@ -96,6 +96,7 @@ def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Pa
             workers=os.cpu_count() or 1,
         ),
         note=print,
+        warn=print_warning,
     )
     print(summary.text())
     print(

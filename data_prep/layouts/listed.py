@@ -1,9 +1,11 @@
 """Folders with a list of their files: manifests of this project, NeMo, Hugging Face, Kaldi, ESPnet and lhotse."""
 
+import re
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 
+from codec.batch.inputs import read_lines
 from codec.dataset.columns import GROUP_COLUMNS, TEXT_COLUMNS
 from codec.errors import UserError
 from data_prep.layouts.tree import CorpusLayout, FolderTree
@@ -107,11 +109,16 @@ def describe_unused_tables(tree: FolderTree) -> list[str]:
         tree: a folder of which no layout was recognised.
 
     Returns:
-        A line, if there are such tables.
+        A line for each such table, or one for several.
     """
     names = _find_tables(tree)
     if not names:
-        return []
+        return [
+            f"{tree.root / name}: this table names files, and is not used, since its header has no column path with"
+            " speaker, group, domain or text; rename its columns"
+            for name in _tables(tree)
+            if _has_cells_with_files(tree.root / name)
+        ]
     if len(found := [name for name in names if _names_files(tree.root / name)]) > 1:
         reason = f"{len(found)} tables list files ({', '.join(found[:3])}{', …' * (len(found) > 3)})"
         return [f"{tree.root}: {reason}, and none of them is used; give those that hold as sources of their own"]
@@ -119,10 +126,25 @@ def describe_unused_tables(tree: FolderTree) -> list[str]:
     return [f"{tree.root / names[0]}: this table {reason}; correct its paths, which begin at its folder"]
 
 
+def _tables(tree: FolderTree) -> list[str]:
+    return [name for name in sorted(tree.names) if name.endswith((".csv", ".tsv"))]
+
+
+def _has_cells_with_files(path: Path) -> bool:
+    """Return whether one of the first lines of a table has the path of a file among its cells."""
+    try:
+        cells = (
+            cell.strip(' "') for line in islice(read_lines(path, "list"), 3) for cell in re.split(r"[,;\t|]", line)
+        )
+        return any((path.parent / cell).is_file() for cell in cells if cell)
+    except (UserError, OSError, ValueError):  # no table, whatever its name says, or cells that are no paths
+        return False
+
+
 def _find_tables(tree: FolderTree) -> list[str]:
     """Return the names of the tables whose header is that of a list of files with something about them."""
     known = {*GROUP_COLUMNS, "domain", *TEXT_COLUMNS}
-    headers = {name: _header(tree.root / name) for name in sorted(tree.names) if name.endswith((".csv", ".tsv"))}
+    headers = {name: _header(tree.root / name) for name in _tables(tree)}
     return [name for name, header in headers.items() if header & {*PATH_COLUMNS} and header & known]
 
 

@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -85,6 +86,24 @@ def test_two_lists_that_disagree_about_a_file_are_refused(talks: Path) -> None:
     write_list(talks, true_rows()[9:], name="b.csv")
     members = files_by_group(first, second)[1]
     assert {name: len(files) for name, files in members.items()} == dict.fromkeys(SPEAKERS, TAKES)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_lists_are_refused_exactly_if_a_file_has_two_speakers(tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    names = [f"f{number}.wav" for number in range(4)]
+    touch_files(tmp_path, names)
+    rows = [[random.choice(names), random.choice(["", "ann", random.choice(["ann", "ben"])])] for _ in range(8)]
+    first = write_list(tmp_path, rows[:4], header=HEADER[:2], name="a.csv")
+    second = write_list(tmp_path, rows[4:], header=HEADER[:2], name="b.csv")
+    stated = {name: {who for path, who in rows if path == name} - {""} for name, _ in rows}
+    if any(len(who) > 1 for who in stated.values()):
+        refusal(lambda: files_by_group(first, second))
+        return
+    members = files_by_group(first, second)[1]
+    for speaker in ("ann", "ben"):
+        assert set(members.get(speaker, [])) == {name for name, who in stated.items() if who == {speaker}}
+    assert sorted(name for files in members.values() for name in files) == sorted(stated)
 
 
 def test_a_rule_that_uses_another_column_decides_what_must_agree(talks: Path) -> None:
@@ -210,6 +229,26 @@ def test_tables_that_are_not_used_are_named(talks: Path) -> None:
     assert find_audio([talks], plain=True).warnings == ()
 
 
+@pytest.mark.parametrize("header", [[], ["id", "speaker", "domain"], ["path", "narrator", "kind"]])
+def test_a_table_without_known_columns_is_named_if_it_names_files(talks: Path, header: list[str]) -> None:
+    table = write_table(talks / "w.csv", [*[header] * bool(header), *true_rows()])
+    write_table(talks / "weather.csv", [["day", "sky"], ["1", "fair"]])
+    (line,) = find_audio([talks]).warnings
+    assert str(table) in line
+    table.unlink()
+    assert find_audio([talks]).warnings == ()
+
+
+def test_a_list_whose_speakers_have_a_column_of_another_name(talks: Path) -> None:
+    table = write_list(talks, true_rows(), header=["path", "Narrator", "domain"])
+    (line,) = prepared(table, talks.parent / "out")
+    assert str(table) in line and "Narrator" in line and "column:NAME" in line
+    assert prepared(table, talks.parent / "advised", group_by="column:Narrator") == []
+    assert crossing(talks.parent / "advised") == set()
+    write_list(talks, [[path, domain] for path, _, domain in true_rows()], header=["path", "domain"])
+    assert prepared(table, talks.parent / "plain") == []
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -257,6 +296,27 @@ def test_a_changed_list_moves_nothing_to_another_split_however_often_it_runs(tal
     write_list(talks, true_rows())
     assert prepared(talks, out) == [] and all(row.used for row in read_manifest(out))
     assert {name: row.split for name, row in rows_by_name(out).items()} == home
+
+
+@pytest.mark.parametrize("seed", [3, 17, 23, 29, 51])
+def test_no_order_of_changed_lists_moves_a_clip_or_divides_a_group(talks: Path, seed: int) -> None:
+    """Names change, files come and go, and shorter files are excluded for a while."""
+    random, home, out = Random(seed), dict[str, str](), talks.parent / "out"
+    for number, path in enumerate(sorted(talks.glob("*.wav"))):
+        write_noise(path, seconds=0.6 + 0.1 * (number % 2), seed=number)
+    for run in range(6):
+        rows = [[path, random.choice(SPEAKERS) if random.random() < 0.3 else name] for path, name, _ in true_rows()]
+        write_list(talks, [row for row in rows if run == 0 or random.random() < 0.8], header=HEADER[:2])
+        try:
+            prepared(talks, out, min_seconds=random.choice([0.5, 0.65]))
+        except UserError as error:  # by chance, no clip of a split is left
+            assert "would be empty" in str(error)
+            continue
+        splits = defaultdict(set)
+        for row in read_manifest(out):
+            splits[row.group].add(row.split)
+            assert not row.used or home.setdefault(row.sha256, row.split) == row.split
+        assert all(len(places) == 1 for places in splits.values())
 
 
 def test_a_clip_that_one_run_excludes_returns_to_its_split_under_any_name(talks: Path) -> None:
