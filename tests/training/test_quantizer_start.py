@@ -123,7 +123,7 @@ def test_the_phase_is_named_by_forecast_status_and_health(tmp_path, prepared):
     assert health.standing.quantized_from == 6 and not health.standing.unquantized and "step 6" in health.text()
     curves = {place: curve for place, curve in read_curves(tmp_path).items() if place[1] != "quantized_from"}
     status = training_status(curves, recipe)
-    assert status.unquantized and "without quantizer" in status.line()
+    assert status.unquantized and "without quantizer" in status.lines()[1]
     assert check_codebooks(status).state == "unknown"
     assert not training_status(curves, tiny_recipe()).unquantized
 
