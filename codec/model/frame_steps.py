@@ -336,7 +336,8 @@ class _CodebookSearch:
         self._stages, rest = [], self._coordinates
         for sizes, codebook, offset, correction in fused.stages[:codebooks]:
             points, rest = rest.split_with_sizes(sizes)
-            self._stages.append((-offset, codebook.T, points, rest.numpy(), correction.numpy()))
+            by_columns = codebook.T.contiguous().T  # the order in which products with one vector are fastest
+            self._stages.append((-offset, by_columns, points, rest.numpy(), correction.numpy()))
 
     def __call__(self, latent: FloatArray) -> tuple[npt.NDArray[np.int64], FloatArray]:
         found = [self._search(one) for one in torch.from_numpy(latent)]

@@ -138,14 +138,14 @@ class EncodecQuantizer(PeerQuantizer):
             pick = torch.randint(len(residual), (book.codebook_size,), generator=generator).to(residual.device)
             centres = residual[pick]
             for _ in range(_KMEANS_ITERATIONS):
-                codes = find_nearest(residual, centres.T, half_squared_norms(centres))[0]
+                codes = find_nearest(residual, centres, half_squared_norms(centres))[0]
                 counts = torch.bincount(codes, minlength=len(centres))[:, None]
                 means = torch.zeros_like(centres).index_add_(0, codes, residual) / counts.clamp(min=1)
                 centres = torch.where(counts > 0, means, centres)
             for buffer in (book.embed, book.embed_avg):
                 buffer.copy_(centres)
             book.cluster_size.fill_(1)
-            residual = residual - centres[find_nearest(residual, centres.T, half_squared_norms(centres))[0]]
+            residual = residual - centres[find_nearest(residual, centres, half_squared_norms(centres))[0]]
 
 
 class DacQuantizer(PeerQuantizer):

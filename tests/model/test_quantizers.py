@@ -58,7 +58,7 @@ def test_nearest_entries_for_any_number_of_entries(size):
     torch.manual_seed(6)
     entries = torch.randn(size, 5)
     for points in torch.randn(120, 5), torch.randn(1, 5):
-        indices, gains = find_nearest(points, entries.T, half_squared_norms(entries))
+        indices, gains = find_nearest(points, entries, half_squared_norms(entries))
         assert torch.equal(indices, torch.cdist(points, entries).argmin(-1))
         torch.testing.assert_close(points.square().sum(-1) - 2 * gains, torch.cdist(points, entries).amin(-1) ** 2)
 

@@ -35,7 +35,7 @@ class FusedVQ:
         for basis, codebook, entry in zip(bases, codebooks, entries):
             sizes = len(basis), later.shape[1] - len(basis)
             later = later[:, sizes[0] :]
-            self.stages.append((sizes, codebook.T.contiguous(), half_squared_norms(codebook), entry @ later))
+            self.stages.append((sizes, codebook.contiguous(), half_squared_norms(codebook), entry @ later))
         first = [i * len(codebook) for i, codebook in enumerate(codebooks)]
         self.first = torch.tensor(first, device=self.entries.device)
 
@@ -53,9 +53,9 @@ class FusedVQ:
         level = latent.square().sum(-1)
         rest, error = linear(latent.flatten(0, 1), self.projection.T), level.flatten()
         codes, errors = [], []
-        for sizes, transposed, offset, correction in self.stages[:codebooks]:
+        for sizes, codebook, offset, correction in self.stages[:codebooks]:
             points, rest = rest.split_with_sizes(sizes, 1)
-            code, gain = find_nearest(points, transposed, offset)
+            code, gain = find_nearest(points, codebook, offset)
             codes.append(code)
             errors.append(error)
             rest, error = rest - correction.index_select(0, code), error - 2 * gain
@@ -110,9 +110,9 @@ class SingleFrameVQ(FusedVQ):
             Codes and their importances ``[1, codebooks, 1]``.
         """
         rest, codes, gains = latent[0] @ self.projection, [], []
-        for sizes, transposed, offset, correction in self.stages[:codebooks]:
+        for sizes, codebook, offset, correction in self.stages[:codebooks]:
             points, rest = rest.split_with_sizes(sizes, 1)
-            gain, code = torch.addmm(offset, points, transposed, beta=-1).max(1)
+            gain, code = torch.addmm(offset, points, codebook.T, beta=-1).max(1)
             codes.append(code)
             gains.append(gain)
             rest = rest - F.embedding(code, correction)

@@ -25,7 +25,7 @@ def half_squared_norms(codebook: Tensor) -> Tensor:
     return codebook.square().sum(-1) / 2
 
 
-def find_nearest(points: Tensor, transposed: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+def find_nearest(points: Tensor, entries: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
     """Find the entries nearest to points.
 
     For many points the maximum is found in two steps, over rows and columns of a table of scores: the first is a
@@ -34,7 +34,7 @@ def find_nearest(points: Tensor, transposed: Tensor, offset: Tensor) -> tuple[Te
 
     Args:
         points: ``[points, dim]``
-        transposed: entries ``[dim, size]``
+        entries: ``[size, dim]``, contiguous if it is to be fast
         offset: their :func:`half_squared_norms`
 
     Returns:
@@ -42,10 +42,10 @@ def find_nearest(points: Tensor, transposed: Tensor, offset: Tensor) -> tuple[Te
         by twice the score.
 
     >>> book = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
-    >>> find_nearest(torch.tensor([[0.9, 0.8]]), book.T, half_squared_norms(book))[0].tolist()
+    >>> find_nearest(torch.tensor([[0.9, 0.8]]), book, half_squared_norms(book))[0].tolist()
     [1]
     """
-    scores = linear(points, transposed.T, -offset)
+    scores = linear(points, entries, -offset)
     if scores.shape[0] < FEW_POINTS:
         best, index = scores.max(1)
         return index, best
@@ -67,4 +67,4 @@ def assign_nearest(points: Tensor, entries: Tensor) -> Tensor:
         Indices ``[points]``.
     """
     offset = half_squared_norms(entries)
-    return torch.cat([find_nearest(part, entries.T, offset)[0] for part in points.split(_PART_POINTS)])
+    return torch.cat([find_nearest(part, entries, offset)[0] for part in points.split(_PART_POINTS)])

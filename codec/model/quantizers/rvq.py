@@ -90,7 +90,7 @@ class VectorStage(nn.Module):
             The coordinates in the subspace ``[vectors, dim]``, and the codes ``[vectors]``.
         """
         points = linear(residual, self.basis)
-        return points, find_nearest(points, self.codebook.T, half_squared_norms(self.codebook))[0]
+        return points, find_nearest(points, self.codebook, half_squared_norms(self.codebook))[0]
 
     def initialise(self, residual: Tensor, generator: torch.Generator, iterations: int = 8) -> None:
         """Fit the stage to vectors: their principal directions, and k-means in that subspace.
