@@ -1,6 +1,7 @@
 """What the tests share: one thread, so that results do not depend on the machine, and a small corpus, prepared once;
 and their order."""
 
+import functools
 import gc
 import os
 import signal
@@ -30,14 +31,23 @@ sys.dont_write_bytecode = False  # nor shall each of these processes compile all
 torch.set_num_threads(1)
 
 HERE = Path(__file__).parent
-LONGEST_FIRST = ("distributed", "training", "batch", "test_wheel.py", "eval", "cli", "runtime", "data_prep")
-"""Folders and files whose tests take longest."""
+LONGEST_FIRST = (
+    *("training/test_processes.py", "batch/test_processes.py", "pretrained/test_onnx_backend.py"),
+    *("training/test_resume.py", "eval/evaluation/test_evaluate.py", "eval/pages/test_browser.py", "test_wheel.py"),
+    *("test_pins_names.py", "training", "eval", "batch", "distributed", "cli", "bitstream", "coding", "runtime"),
+)
+"""Files whose tests take longest, and folders of such files: the longest first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that processes that are dealt whole files end at about the same time."""
-    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: places.get(item.path.relative_to(HERE).parts[0], len(places)))
+
+    @functools.cache
+    def place(path: Path) -> int:
+        within = (number for number, name in enumerate(LONGEST_FIRST) if path.is_relative_to(HERE / name))
+        return next(within, len(LONGEST_FIRST))
+
+    items.sort(key=lambda item: place(item.path))
 
 
 def pytest_collection_finish() -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -59,10 +60,15 @@ def run_each(folder: Path, absent: set[str], *commands: str) -> tuple[list[str],
     return [line for line in lines if line.startswith("codec: error: ")], statuses
 
 
+@pytest.fixture(scope="module")
+def providers() -> Mapping[str, list[str]]:
+    """The distributions that hold each module that is installed."""
+    return packages_distributions()
+
+
 @pytest.mark.parametrize("extra", MODULES)
-def test_each_extra_brings_the_modules_that_cannot_be_done_without(extra):
+def test_each_extra_brings_the_modules_that_cannot_be_done_without(extra, providers):
     brought = {canonicalize_name(Requirement(text).name) for text in requirements_of(extra)}
-    providers = packages_distributions()
     for module in filter(installed, MODULES[extra]):
         assert brought & {canonicalize_name(name) for name in providers[module]}, module
 

@@ -18,7 +18,7 @@ from tests.helpers.packed_data import RATE, MadeClip, pack_clips
 SMALL = (
     "--codec.encoder.width=96 --codec.encoder.depth=2 --codec.decoder.width=192 --codec.decoder.depth=2"
     " --codec.quantizer.codebook_size=64 --codec.quantizer.codebooks=8 --codec.quantizer.latent_dim=64"
-    " --codec.quantizer.full_rate_share=1 --data.batch_size=6 --data.crop_s=0.32 --train.validation_clips=24"
+    " --codec.quantizer.full_rate_share=1 --data.batch_size=6 --data.crop_s=0.32 --train.validation_clips=12"
     " --optim.lr=0.004 --optim.warmup_steps=10 --optim.final_lr_ratio=0.5 --train.mel_scales=7"
 ).split()
 
@@ -52,8 +52,8 @@ def test_overfitted_and_underfitted_runs_are_recognised(tmp_path):
         pack_clips(tmp_path / data, "train", voices(training))
         pack_clips(tmp_path / data, "val", voices(clips[half:]))
 
-    overfitted = train_and_diagnose(tmp_path / "three", tmp_path / "overfitted", 160, 8)
+    overfitted = train_and_diagnose(tmp_path / "three", tmp_path / "overfitted", 112, 8)
     assert overfitted.verdict == "overfitted", overfitted
 
-    starved = train_and_diagnose(tmp_path / "many", tmp_path / "starved", 40, 8, "--optim.lr=1e-5")
+    starved = train_and_diagnose(tmp_path / "many", tmp_path / "starved", 24, 8, "--optim.lr=1e-5")
     assert starved.verdict == "underfitted", starved
