@@ -1,7 +1,7 @@
 """Count the packages and MB of each extra, those of the core included: ``VENV/bin/python -m tests.install_size``.
 
-The environment has to hold ``.[all,transformers,ray,slurm,docs]``. The table of docs/installation.md comes from one
-with the CPU build of PyTorch.
+The environment has to hold ``.[all,transformers,ray,slurm,docs,wandb,mlflow,trackio,peers]``. The table of
+docs/installation.md comes from one with the CPU build of PyTorch.
 """
 
 from importlib.metadata import PackageNotFoundError, distribution
@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 PROJECT = "lathe-codec"
 EXTRAS = (
     *("", "train", "eval", "speech-metrics", "search", "onnx", "hub", "tensorboard", "s3", "parquet", "litdata", "all"),
-    *("transformers", "ray", "slurm", "docs"),
+    *("transformers", "ray", "slurm", "docs", "wandb", "mlflow", "trackio", "peers"),
 )
 
 
