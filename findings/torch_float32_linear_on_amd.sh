@@ -9,7 +9,7 @@
 # Output seen:
 #   (here: 2.0, convolution 1.0, bfloat16 3.7)
 #   oneDNN at least 1.5 times as fast: True; convolution faster by a quarter: False
-# Why it matters: training and inference of codecs on CPUs are bound by such products; on half of the servers that one can rent
+# Why it matters: training and inference of codecs on CPUs are bound by such products; on many rented servers
 #   they take twice the time, and no setting that PyTorch documents changes it.
 # In Lathe: codec/model/products.py computes them with oneDNN there.
 # On other processors there is nothing to see, and the script says so.

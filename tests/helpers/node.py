@@ -34,3 +34,9 @@ def run_jobs(model: Path, jobs: Sequence[dict[str, Any]], runtime: Path | None =
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def decode_with_graph(graph: Path, codebooks: int, codes: Sequence[Path]) -> None:
+    """Decode files of codes with ``javascript/decoder_graph.mjs``, which writes the samples beside them."""
+    script, runtime = Path(__file__).parent / "javascript/decoder_graph.mjs", web_runtime()
+    subprocess.run(["node", script, runtime, graph, str(codebooks), *codes], check=True)

@@ -19,10 +19,11 @@ from codec.model.decoder_precision import set_decoder_dtype
 from codec.model.exact_decoder import ACTIVATION_BITS, COEFFICIENT_BITS
 from codec.pretrained.checkpoint import save_model
 from codec.pretrained.export import GraphOptions, export_graphs
-from codec.pretrained.onnx_backend import with_graphs
+from codec.pretrained.onnx_backend import DECODER, with_graphs
 from codec.runtime.torch_threads import torch_threads
 from tests.helpers import exact_reference
 from tests.helpers.models import FSQ, RVQ, make_codec
+from tests.helpers.node import decode_with_graph
 
 STORED = Path(__file__).parents[1] / "pins/speech_16k_v2.npz"
 VECTORS = {
@@ -129,6 +130,19 @@ def test_onnx_runtime_gives_the_same_samples(exact, codes, tmp_path):
 def test_the_model_that_ships_gives_the_stored_samples(kind):
     decoded = api.load("speech_16k_v2", dtype="exact").model.codec.decode(torch.from_numpy(stored_codes()[kind])[None])
     assert digest(decoded.numpy()) == VECTORS[kind]
+
+
+@pytest.mark.long
+def test_webassembly_gives_the_stored_samples(tmp_path):
+    pytest.importorskip("onnxscript")
+    model = api.load("speech_16k_v2").model.codec
+    export_graphs(model, tmp_path, {}, graphs=GraphOptions(exact=True))
+    for kind, codes in stored_codes().items():
+        codes.astype("<i8").tofile(tmp_path / kind)
+    decode_with_graph(tmp_path / DECODER, model.config.quantizer.codebooks, [tmp_path / kind for kind in VECTORS])
+    for kind, expected in VECTORS.items():
+        samples = np.fromfile(tmp_path / f"{kind}.samples", "<f4")
+        assert digest(samples[model.config.hop :]) == expected
 
 
 def test_no_entry_of_a_table_depends_on_the_mathematical_library():
