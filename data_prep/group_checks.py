@@ -169,8 +169,8 @@ def refuse_idle_rule(sources: Sources, text: str | None) -> None:
     table = corpus.layout.lists[0]
     raise UserError(
         f"--group-by {text}: this has no effect, since {table} names all files that are used, and {corpus.unlisted}"
-        f" below its folder that it does not name are left out (the first is {corpus.first_unlisted}); to use them,"
-        f" give {table} and their folders as sources of their own"
+        f" below its folder that it does not name are left out (the first is {corpus.first_unlisted});"
+        f" {corpus.advise_on_unlisted()}"
     )
 
 

@@ -85,7 +85,7 @@ def _describe_corpus(sources: Sources, number: int, corpus: Corpus, rule: str | 
 def _describe_unlisted(corpus: Corpus) -> str:
     name = Path(corpus.first_unlisted).relative_to(corpus.folder).as_posix()
     named = name if corpus.unlisted == 1 else f"the first is {name}"
-    return f"{_count_files(corpus.unlisted)} not in its list, left out ({named})"
+    return f"{_count_files(corpus.unlisted)} not in its list, left out ({named}); {corpus.advise_on_unlisted()}"
 
 
 def describe_repairs(repaired: Sequence[str]) -> list[str]:

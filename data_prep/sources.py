@@ -40,6 +40,14 @@ class Corpus:
     first_unlisted: str
     """Path of the first of them; empty if there are none."""
 
+    def advise_on_unlisted(self) -> str:
+        """Say how files that the corpus' own list does not name can be used.
+
+        Returns:
+            The end of a line for the user.
+        """
+        return f"to use them, give {self.layout.lists[0]} and their folders as sources of their own"
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -93,7 +101,7 @@ def find_audio(
         path = Path(folder).expanduser()
         places = [Path(os.path.abspath(place)) for place in (path, *(source / path for source in sources))]
         if not search.listing.assign_domain(domain, places if folder else [Path("/")]):
-            raise UserError(f"--as {domain}={folder}: no source has audio files there; give a folder in a source")
+            raise UserError(f"--as {domain}={folder}: {_explain_nothing_assigned(search.corpora, places)}")
     search.listing.keep_domains(domains)
     return Sources(
         store,
@@ -103,6 +111,15 @@ def find_audio(
         tuple(search.unlisted),
         tuple(search.unused),
     )
+
+
+def _explain_nothing_assigned(corpora: Sequence[Corpus], places: Sequence[Path]) -> str:
+    for corpus in corpora:
+        for place in places:
+            if corpus.unlisted and place.exists() and place.is_relative_to(corpus.folder):
+                table = corpus.layout.lists[0]
+                return f"{table} does not name the files there, so they are left out; {corpus.advise_on_unlisted()}"
+    return "no source has audio files there; give a folder in a source"
 
 
 class _Search:

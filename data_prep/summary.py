@@ -241,14 +241,14 @@ def _advise_on_domains(splits: Sequence[SplitSummary], options: PrepareOptions) 
     for split in splits:
         seconds.update(split.domains)
     lines, total = [], seconds.total()
+    wanted = options.target.domains if options.target else {}
     if unknown := seconds.get(OTHER_DOMAIN, 0.0) / (total or 1.0):
-        one = next(iter(options.target.domains), "speech") if options.target else "speech"
+        one = next(iter(wanted), "speech")
         lines.append(
             f'the domain of {unknown:.0%} of the audio is not known ("{OTHER_DOMAIN}"): it is scored as speech and as'
-            f" other audio, and is like no target of a recipe; to state it, add --as {one} to the same command, or --as"
-            f" {one}=FOLDER for a part"
+            f" other audio{', and is not like the target of the recipe' if wanted else ''}; to state it, add --as {one}"
+            f" to the same command, or --as {one}=FOLDER for a part"
         )
-    wanted = options.target.domains if options.target else {}
     others = {name: value for name, value in seconds.items() if name not in wanted and name != OTHER_DOMAIN}
     if wanted and others and seconds.keys() & wanted.keys():
         listed = ", ".join(f"{value / total:.0%} {name}" for name, value in sorted(others.items()))

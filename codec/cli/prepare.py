@@ -15,8 +15,6 @@ def add_parser(command: AddCommand) -> None:
     Args:
         command: adds a command, see :func:`codec.cli.build_parser`
     """
-    from data_prep.split_ratios import DEFAULT_RATIOS
-
     parser = command(
         "prepare",
         _run,
@@ -39,9 +37,7 @@ def add_parser(command: AddCommand) -> None:
     )
     parser.add_argument("--rate", type=positive, metavar="HZ", help="sample rate (default: the recipe's)")
     parser.add_argument("--channels", type=int, choices=(1, 2), help="channels (default: the recipe's)")
-    parser.add_argument(
-        "--ratios", default=DEFAULT_RATIOS, help="train:val:test, such as 9:0.5:0.5 or 6:2:2 (default: %(default)s)"
-    )
+    add_ratios_option(parser)
     parser.add_argument(
         "--group-by",
         metavar="RULE",
@@ -51,6 +47,37 @@ def add_parser(command: AddCommand) -> None:
         " else the folder of each file; for nested folders a rule must be given",
     )
     parser.add_argument("--plain", action="store_true", help="do not recognise corpora; use folders as they are")
+    add_domain_option(parser)
+    parser.add_argument(
+        "--domain", action="append", default=[], metavar="NAME", help="use only files of this domain (may be repeated)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
+    parser.add_argument("--min-seconds", type=float, default=0.5, help="exclude shorter files (default: %(default)s)")
+    parser.add_argument("-j", "--workers", type=positive, help="processes (default: one per core)")
+    add_cluster_options(parser)
+    add_quiet_option(parser)
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def add_ratios_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--ratios``.
+
+    Args:
+        parser: parser of a command that prepares data.
+    """
+    from data_prep.split_ratios import DEFAULT_RATIOS
+
+    parser.add_argument(
+        "--ratios", default=DEFAULT_RATIOS, help="train:val:test, such as 9:0.5:0.5 or 6:2:2 (default: %(default)s)"
+    )
+
+
+def add_domain_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--as``, of which the list of domains and folders is ``assigned``.
+
+    Args:
+        parser: parser of a command that prepares data.
+    """
     parser.add_argument(
         "--as",
         dest="assigned",
@@ -61,15 +88,6 @@ def add_parser(command: AddCommand) -> None:
         help="domain of all files, or of those below FOLDER, a folder or file in a source: speech, music or general"
         " (may be repeated, as in --as speech=interviews --as music=songs; the later one holds)",
     )
-    parser.add_argument(
-        "--domain", action="append", default=[], metavar="NAME", help="use only files of this domain (may be repeated)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
-    parser.add_argument("--min-seconds", type=float, default=0.5, help="exclude shorter files (default: %(default)s)")
-    parser.add_argument("-j", "--workers", type=positive, help="processes (default: one per core)")
-    add_cluster_options(parser)
-    add_quiet_option(parser)
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
 def _assignment(text: str) -> tuple[str, str]:

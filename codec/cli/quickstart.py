@@ -3,9 +3,11 @@
 import argparse
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from codec.cli.common import AddCommand, print_warning
+from codec.cli.prepare import add_domain_option, add_ratios_option
 from codec.errors import UserError
 from codec.runtime import signals
 from codec.training.lean_lightning import import_lightning
@@ -30,6 +32,8 @@ def add_parser(command: AddCommand) -> None:
     parser.add_argument(
         "--group-by", metavar="RULE", help="groups that must not be divided among splits, as for codec prepare"
     )
+    add_domain_option(parser)
+    add_ratios_option(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -40,11 +44,13 @@ def add_parser(command: AddCommand) -> None:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
-    quickstart(arguments.audio, arguments.out, arguments.group_by)
+    quickstart(arguments.audio, arguments.out, arguments.group_by, arguments.assigned, arguments.ratios)
     return 0
 
 
-def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Path:
+def quickstart(
+    audio: Path | None, out: Path, group_by: str | None, assigned: Sequence[tuple[str, str]], ratios: str
+) -> Path:
     """Prepare audio, train a small codec and evaluate it on clips that were not used for training.
 
     The same call continues after an interruption.
@@ -52,7 +58,10 @@ def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Pa
     Args:
         audio: folder of audio, or None to synthesise a small corpus
         out: folder for audio, data, run and report
-        group_by: rule of :func:`data_prep.prepare.prepare` for the groups that must not be divided among splits
+        group_by: rule for the groups that must not be divided among splits, see
+            :class:`data_prep.options.PrepareOptions`
+        assigned: domains and the folders whose files have them, see there
+        ratios: shares of the splits, see there
 
     Returns:
         The path of the report, which is also printed.
@@ -68,15 +77,17 @@ def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Pa
         from data_prep.options import PrepareOptions
         from data_prep.prepare import prepare
         from data_prep.sources import find_audio
+        from data_prep.split_ratios import SplitRatios
         from data_prep.synthetic_corpus import synthesise_corpus
         from eval.evaluation.job import EvaluationOptions
         from eval.evaluation.run import evaluate
 
     started = time.monotonic()
     recipe = read_recipe(RECIPE)
+    SplitRatios.parse(ratios)
     if audio is not None:
-        entries = find_audio([audio]).entries
-        for _ in group_entries(entries, choose_grouping(entries, group_by)):  # no audio or no clear groups, no claim
+        entries = find_audio([audio], assigned=assigned).entries
+        for _ in group_entries(entries, choose_grouping(entries, group_by)):  # an error here leaves no folder behind
             pass
     _claim(out, audio)
     if audio is None:
@@ -91,7 +102,9 @@ def quickstart(audio: Path | None, out: Path, group_by: str | None = None) -> Pa
         PrepareOptions(
             sample_rate=recipe.codec.sample_rate,
             channels=recipe.data.channels,
+            ratios=ratios,
             group_by=group_by,
+            assigned=assigned,
             target=recipe.target,
             workers=os.cpu_count() or 1,
         ),

@@ -4,16 +4,18 @@ Both curves are measured in evaluation mode, on the same crops each time, at the
 so that they can be compared. They are the mel distance or, if that was not recorded, the total loss. "Training" is the
 training-evaluation subset. The first of these rules that holds decides:
 
-1. underfitted (*starved*): training ends above 0.85 of the noise baseline (if that is unknown, of its own first value
-   or that of the first batch, whichever is higher), and validation no longer falls as in rule 4. Little was learned,
+1. underfitted (*risen*): training ends more than 10 % above its lowest value, and validation does not fall as in rule
+   5. Steps of this size undo what was learned, and more of them would not help.
+2. underfitted (*starved*): training ends above 0.85 of the noise baseline (if that is unknown, of its own first value
+   or that of the first batch, whichever is higher), and validation no longer falls as in rule 5. Little was learned,
    and more steps alone would not help.
-2. overfitted (*turned*): validation ends more than 3 % above its lowest value, while training has fallen by 3 % or more
+3. overfitted (*turned*): validation ends more than 3 % above its lowest value, while training has fallen by 3 % or more
    since then.
-3. overfitted (*apart*): the ratio of validation to training has grown by more than 0.25 since the first point. Part of
+4. overfitted (*apart*): the ratio of validation to training has grown by more than 0.25 since the first point. Part of
    what was learned holds for the training clips alone.
-4. underfitted (*still falling*): over the last quarter of the steps, validation fell by more than 5 %. The run stopped
+5. underfitted (*still falling*): over the last quarter of the steps, validation fell by more than 5 %. The run stopped
    too early.
-5. well fitted.
+6. well fitted.
 
 With fewer than three points the diagnosis is undecided (:data:`MIN_POINTS`).
 """
@@ -33,7 +35,7 @@ from codec.training.metrics_log import (
     read_curves,
 )
 
-_STARVED_ABOVE, _RISE, _FALL, _APART, _STILL_FALLING = 0.85, 0.03, 0.03, 0.25, 0.05
+_RISEN, _STARVED_ABOVE, _RISE, _FALL, _APART, _STILL_FALLING = 0.10, 0.85, 0.03, 0.03, 0.25, 0.05
 """Limits of the rules, in their order."""
 MIN_POINTS = 3
 _FEW_STEPS = 1000
@@ -82,6 +84,8 @@ def diagnose(train: Curve, validation: Curve, baseline: float | None = None) -> 
     limit = train.values[0] if baseline is None else baseline
     starved = train.values[-1] >= _STARVED_ABOVE * limit
     falling = still_falling(validation)
+    if not falling and (risen := _risen(train)) is not None:
+        return risen
     if starved and not falling:
         return _starved(train, limit, "its first value" if baseline is None else "noise matched to the clips")
     if (overfitted := _overfitted(train, validation)) is not None:
@@ -89,6 +93,17 @@ def diagnose(train: Curve, validation: Curve, baseline: float | None = None) -> 
     if falling:
         return _stopped_early(validation, times=10 if starved else 2)
     return _well_fitted(train, validation)
+
+
+def _risen(train: Curve) -> Diagnosis | None:
+    lowest = int(np.argmin(train.values))
+    rise = train.values[-1] / train.values[lowest] - 1
+    if rise <= _RISEN:
+        return None
+    step = train.steps[lowest]
+    reason = f"training rose by {rise:.0%} from its lowest value, at step {step:,}"
+    action = "Lower optim.lr, to a quarter for instance; if a discriminator joined since then, adversarial.weight."
+    return Diagnosis("underfitted", step, reason, action)
 
 
 def _starved(train: Curve, limit: float, reference: str) -> Diagnosis:

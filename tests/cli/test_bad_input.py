@@ -108,6 +108,8 @@ CODE = "--out out --model model"
         ("quickstart --audio texts --out out", "texts: "),
         ("quickstart --audio books --out out", "books.*: .*--group-by level:1"),
         ("quickstart --audio books --out out --group-by books", "--group-by books .*use folder"),
+        ("quickstart --audio books --out out --group-by folder --as speech=nowhere", "--as speech=nowhere: "),
+        ("quickstart --audio books --out out --group-by folder --ratios 8:1", "8:1"),
         ("quickstart --out good.wav/out", "good.wav/out: "),
     ],
 )  # fmt: skip

@@ -158,6 +158,12 @@ def test_domains_are_assigned_to_sources_and_to_folders_in_them(tmp_path: Path) 
     for wrong in (("speech", "nowhere"), ("speech", folders[0][:-1]), ("speach", "")):
         with pytest.raises(UserError, match=f"--as {wrong[0]}"):
             find_audio([audio_dir], [], [wrong])
+    (audio_dir / "speakers.csv").write_text(f"path,speaker\n{folders[0]}/0.flac,ann\n")
+    with pytest.raises(UserError, match=r"does not name the files there.*speakers\.csv and their"):
+        find_audio([audio_dir], [], [("music", folders[1])])
+    second = audio_dir / folders[1]
+    both = find_audio([audio_dir / "speakers.csv", second], [], [("music", str(second))])
+    assert sorted(entry.domain for entry in both.entries) == ["audio", "music"]
 
 
 @pytest.mark.parametrize(("above", "advised"), [("audio", True), ("Speech/audio", False)])

@@ -67,6 +67,16 @@ def test_a_run_that_learned_nothing_is_underfitted_and_no_more_steps_are_recomme
     assert "1,000" in diagnose(after_minutes, after_minutes, baseline).action
 
 
+@pytest.mark.parametrize("start", [0.8, 2.0])
+def test_a_risen_training_loss_is_underfitted_since_its_lowest_point_and_no_more_steps_are_recommended(start):
+    rising = start * (0.9 + 0.1 * np.exp(-STEPS / 500) + 0.3 / (1 + np.exp((4000 - STEPS) / 300)))
+    found = diagnose(curve(rising * wobble(0)), curve(1.1 * rising * wobble(9)), 2.8)
+    assert found.verdict == "underfitted" and "optim.lr" in found.action
+    assert 1000 <= found.since <= 3500
+    falling = np.where(STEPS < 7500, 1.5 * start, 1.5 * start - (STEPS - 7500) * start / 10_000)
+    assert "steps" in diagnose(curve(falling * (STEPS > 500) + start * (STEPS <= 500)), curve(falling), 2.8).action
+
+
 def test_fine_tuning_from_a_good_model_is_not_underfitted():
     level = np.full(len(STEPS), 1.0)
     assert diagnose(curve(level), curve(1.03 * level), 2.8).verdict == "well fitted"
