@@ -101,7 +101,7 @@ def _risen(train: Curve) -> Diagnosis | None:
     if rise <= _RISEN:
         return None
     step = train.steps[lowest]
-    reason = f"training rose by {rise:.0%} from its lowest value, at step {step:,}"
+    reason = f"training rose by {rise:.0%} from its lowest value"
     action = "Lower optim.lr, to a quarter for instance; if a discriminator joined since then, adversarial.weight."
     return Diagnosis("underfitted", step, reason, action)
 
@@ -197,14 +197,14 @@ def diagnose_curves(curves: Curves, baseline_mel: float | None = None, warmup_st
 
     Args:
         curves: all curves of the run
-        baseline_mel: mel distance of noise; None: the one that the run recorded
+        baseline_mel: mel distance of noise, for runs that did not record their own
         warmup_steps: the recipe's ``optim.warmup_steps``. Until then the diagnosis is undecided, since the low learning
             rate makes curves level.
 
     Returns:
         The verdict.
     """
-    if baseline_mel is None and NOISE_BASELINE in curves:
+    if NOISE_BASELINE in curves:  # of the crops and with the scales of the curves, unlike that of an evaluation
         baseline_mel = curves[NOISE_BASELINE].values[-1]
     curves = comparable_curves(curves)
     empty = Curve((), ())

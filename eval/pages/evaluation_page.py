@@ -26,6 +26,8 @@ from eval.systems.own import CodedClip
 from eval.systems.system import System
 
 HEADLINE = ("pesq", "estoi", "visqol_speech", "visqol_audio")
+_EQUAL = 1e-9
+"""Differences that are rounding errors: the metrics have at most a few digits."""
 
 
 def write_report(
@@ -177,17 +179,19 @@ def _verdict(result: EvaluationResult) -> str:
         reached = f"reaches {metric(value).label} {format_value(value, row.metrics[value].mean)}" if value else "runs"
         name, kbps = result.system or "The model", row.kbps or result.kbps
         return f"{name} {reached} at {kbps:.2f} kbit/s, on {row.clips} clips."
+    other = f"{pair.system.name} at {pair.kbps:.2f}"
+    name = result.system or "the model"
+    if all(abs(entry.mean) < _EQUAL for entry in pair.found.values()):
+        return f"{name} at {pair.our_kbps:.2f} kbit/s has the same values as {other} by every metric: it decodes alike."
     kinds: dict[str, list[str]] = {"ours": [], "theirs": [], "": []}
-    for name in (*HEADLINE, "mel"):
-        if name in pair.found:
-            kinds[pair.found[name].better].append(metric(name).label)
+    for measured in (*HEADLINE, "mel"):
+        if measured in pair.found:
+            kinds[pair.found[measured].better].append(metric(measured).label)
     said = [
         f"{words} by {', '.join(kinds[kind])}"
         for kind, words in (("ours", "is better"), ("theirs", "is worse"), ("", "does not differ significantly"))
         if kinds[kind]
     ]
-    other = f"{pair.system.name} at {pair.kbps:.2f}"
-    name = result.system or "the model"
     return f"Against {other} kbit/s, {name} at {pair.our_kbps:.2f} {', '.join(said) or 'shares no metric'}."
 
 

@@ -173,9 +173,10 @@ def _check_halves(plan: SearchPlan, data: DataLocation, candidates: CandidateTyp
             f" {plan.metric} needs; prepare the data with a list that has texts, or choose another metric"
         )
     if len({selects(clip.group) for clip in clips}) < 2:
+        more = ", or raise clips in the plan" if len(excerpts) >= plan.clips else ""
         raise UserError(
             f"{data}: the {len(clips)} validation clips for {plan.metric} do not include groups that select and groups"
-            " that report; prepare more groups, or raise clips in the plan"
+            f" that report; prepare more groups{more}"
         )
 
 

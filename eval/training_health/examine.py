@@ -177,7 +177,7 @@ def _progress(
     run: Path, curves: Curves, recipe: Recipe, found: TrainingStatus | None, result: TrainingResult | None
 ) -> str:
     if result is not None:
-        return f"stopped after {result.steps:,} steps, {result.minutes:.0f} minutes of training: {result.stopped}"
+        return f"stopped after {result.steps:,} steps, {result.minutes:.1f} minutes of training: {result.stopped}"
     step = max(curve.steps[-1] for curve in curves.values())
     if step >= recipe.train.steps:
         return f"all {step:,} steps done"

@@ -16,6 +16,7 @@ from codec.training.metrics_log import Curve
 from eval.evaluation.formatting import format_value
 from eval.evaluation.tables import evaluation_markdown
 from eval.metrics.confidence import Estimate
+from eval.pages.evaluation_page import write_report
 from eval.pages.listening_examples import views
 from eval.pages.plots import loss_curves_svg
 from eval.pages.spectrograms import spectrogram_db, spectrogram_images
@@ -120,6 +121,15 @@ def test_verdict_demonstration_and_ledger_are_shown(made):
     assert "Overfitted since step 5" in text and "Train on audio from more groups." in text
     assert "demonstration" in text and "opened 3 times before" in text
     assert "2 runs have been compared" in text
+
+
+def test_a_model_that_decodes_like_another_is_said_to(made, tmp_path):
+    """A fine-tuning that never got better ends as the model that it started from."""
+    equal = [replace(entry, mean=1e-17, low=-1e-17, high=1e-17) for entry in made[0].differences]
+    for differences, alike in ((made[0].differences, False), (equal, True)):
+        write_report(replace(made[0], differences=differences, clips=[]), [], [], tmp_path / "report.html")
+        page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+        assert ("decodes alike" in page.text) == alike
 
 
 def test_failed_and_absent_values_are_marked(made):
