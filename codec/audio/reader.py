@@ -7,9 +7,11 @@ header, and every sample is checked for being finite. Waveforms are float32 ``[c
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from codec.audio.format_detection import detect_format
 from codec.audio.pictures import Picture, read_pictures
 from codec.audio.tags import read_tags
 from codec.audio.waveform import FloatArray
+from codec.errors import UserError
 
 _BLOCK_FRAMES = 65536
 _EMPTY_FILE_BYTES = 4096
@@ -216,17 +219,18 @@ def blocks(path: Path, block_frames: int = _BLOCK_FRAMES) -> Iterator[FloatArray
         yield from _checked(path, decoder, file_format, block_frames)
 
 
-def read(path: Path) -> Audio:
+def read(source: Path | str | bytes | bytearray | memoryview | BinaryIO) -> Audio:
     """Read a whole audio file.
 
     Args:
-        path: the file
+        source: path of the file, its bytes, or an open file, which is read to its end and left open
 
     Returns:
         Its samples and its sample rate.
 
     Raises:
         AudioError: see :func:`blocks`.
+        UserError: not a path, bytes, or a file that is open for reading bytes.
 
     >>> import tempfile
     >>> from codec.audio import write
@@ -235,10 +239,28 @@ def read(path: Path) -> Audio:
     ...     read(Path(folder, "a.flac"))
     Audio(samples=array([[ 0.5 , -0.25,  0.  ]], dtype=float32), sample_rate=16000)
     """
-    path = Path(path)
+    if not isinstance(source, (str, os.PathLike)):
+        return _read_from_memory(source)
+    path = Path(source)
     with _opened(path) as (decoder, file_format):
         waveform = np.concatenate(list(_checked(path, decoder, file_format, _BLOCK_FRAMES)), axis=1)
         return Audio(waveform, decoder.stream_info.sample_rate)
+
+
+def _read_from_memory(source: bytes | bytearray | memoryview | BinaryIO) -> Audio:
+    """Read audio by way of a temporary file: some back ends and parsers read from files only."""
+    if not isinstance(source, (bytes, bytearray, memoryview)) and not hasattr(source, "read"):
+        raise UserError(f"a path, bytes, or a file that is open for reading bytes, not {type(source).__name__}")
+    content = source if isinstance(source, (bytes, bytearray, memoryview)) else source.read()
+    if isinstance(content, str):
+        raise UserError("this file is open for reading text; open it with mode 'rb'")
+    with tempfile.TemporaryDirectory(prefix="codec-audio-") as folder:
+        path = Path(folder, "audio in memory")
+        path.write_bytes(content)
+        try:
+            return read(path)
+        except AudioError as error:
+            raise AudioError(Path(path.name), error.kind, error.reason) from None
 
 
 @contextlib.contextmanager

@@ -95,6 +95,7 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=0.9, help="below 1: likelier ids more often")
     options = parser.parse_args()
 
+    torch.set_num_threads(1)  # for matrices this small, more threads cost more than they save
     torch.manual_seed(0)
     sequences, told = read_shards(options.tokens)
     codebooks, size = told["codebooks"], told["codebook_size"]

@@ -1,5 +1,6 @@
 """Reading of files of any format: blocks, joined files, streams, lengths, memory."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,38 @@ from hypothesis import strategies as st
 
 from codec import audio
 from codec.audio import AudioError
+from codec.errors import UserError
 from tests.helpers.audio import chirps, encode_with_ffmpeg, lag, noise
 from tests.helpers.audio_formats import LIBSNDFILE, RATES, WRITERS, write_format
 
 RATE = 44100
+
+
+@pytest.mark.parametrize("name", ["WAV", "FLAC", "Vorbis", "Opus", "MP3", "AAC"])
+def test_bytes_and_open_files_are_read_like_the_file(tmp_path: Path, name: str) -> None:
+    rate = RATES.get(name, (RATE,))[-1]
+    path = write_format(tmp_path / "a", name, chirps(rate, rate, 2, 0), rate)
+    whole = audio.read(path)
+    content = path.read_bytes()
+    with path.open("rb") as file:
+        found = [audio.read(each) for each in (str(path), content, bytearray(content), memoryview(content), file)]
+        assert not file.closed
+    for each in found:
+        assert each.sample_rate == whole.sample_rate
+        np.testing.assert_array_equal(each.samples, whole.samples)
+
+
+def test_what_is_no_audio_in_memory_is_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", chirps(RATE, RATE, 1, 0).T, RATE)
+    cut_off = (tmp_path / "a.flac").read_bytes()[:9000]
+    for content, kind in ((b"no sound", "unreadable"), (cut_off, "cut off or damaged")):
+        with pytest.raises(AudioError) as caught:
+            audio.read(content)
+        assert caught.value.kind == kind
+        assert str(tmp_path.parent) not in str(caught.value)
+    for source in (io.StringIO("no sound"), 3):
+        with pytest.raises(UserError):
+            audio.read(source)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".opus", ".mp3"])
