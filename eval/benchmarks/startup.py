@@ -128,8 +128,11 @@ def measure_many(source: Path, versions: Versions, count: int, rounds: int) -> l
         UserError: a command failed.
     """
     found = []
-    with tempfile.TemporaryDirectory() as folder, ProgressBar(total=2 * rounds * len(versions), desc="files") as bar:
-        place = Path(folder)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        ProgressBar(total=rounds * (2 * len(versions) + 1), desc="files") as bar,
+    ):
+        place = Path(scratch)
         _cut(source, place / "source", count)
         _cut(source, place / "one", 1)
         first = next(iter(versions))
@@ -137,20 +140,23 @@ def measure_many(source: Path, versions: Versions, count: int, rounds: int) -> l
             ("encode", place / "source", place / "one"),
             ("decode", place / f"{first}.encode", place / f"{first}.alone.encode"),
         ):
-            starts: dict[str, list[float]] = {version: [] for version in versions}
-            times: dict[str, list[float]] = {version: [] for version in versions}
+            ways: dict[str, tuple[Path, list[object]]] = {name: (folder, []) for name, folder in versions.items()}
+            if command == "decode":
+                ways[f"{NOW}, --dtype int8"] = versions[NOW], ["--dtype", "int8"]
+            starts: dict[str, list[float]] = {way: [] for way in ways}
+            times: dict[str, list[float]] = {way: [] for way in ways}
             for _ in range(rounds):
-                for version, repository in versions.items():
-                    words = ["-m", "codec", command]
-                    alone, all_ = place / f"{version}.alone.{command}", place / f"{version}.{command}"
-                    starts[version].append(cpu_seconds([*words, one, "--out", alone, "--force"], repository))
-                    times[version].append(cpu_seconds([*words, many, "--out", all_, "--force"], repository))
+                for way, (repository, options) in ways.items():
+                    words = ["-m", "codec", command, *options]
+                    alone, all_ = place / f"{way}.alone.{command}", place / f"{way}.{command}"
+                    starts[way].append(cpu_seconds([*words, one, "--out", alone, "--force"], repository))
+                    times[way].append(cpu_seconds([*words, many, "--out", all_, "--force"], repository))
                     bar.update()
             names = [path.name for path in (place / f"{first}.{command}").iterdir()]
-            for version in versions:
-                outputs = place / f"{first}.{command}", place / f"{version}.{command}"
+            for way in ways:
+                outputs = place / f"{first}.{command}", place / f"{way}.{command}"
                 same = len(filecmp.cmpfiles(*outputs, names, shallow=False)[0])
-                found.append(ManyFiles(command, version, count, starts[version], times[version], same))
+                found.append(ManyFiles(command, way, count, starts[way], times[way], same))
     return found
 
 
