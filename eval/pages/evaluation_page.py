@@ -29,6 +29,9 @@ HEADLINE = ("pesq", "estoi", "visqol_speech", "visqol_audio")
 _EQUAL = 1e-9
 """Differences that are rounding errors: the metrics have at most a few digits."""
 
+_NEARLY = 0.03
+"""Relative difference below which bit rates count as equal: as near as rate control comes to its target."""
+
 
 def write_report(
     result: EvaluationResult, coded: Sequence[CodedClip], others: Sequence[CodedSystem], path: Path
@@ -237,10 +240,17 @@ def _summary(result: EvaluationResult) -> list[str]:
 
 
 def _nearest_pair(result: EvaluationResult) -> SystemDifferences | None:
-    """Return the other system that is nearest in bit rate to one of our operating points, on the summary's clips."""
+    """Return the other system that is nearest in bit rate to one of our operating points, on the summary's clips.
+
+    Of bit rates that are nearly equal, those of the first operating point are chosen, which the report is about.
+    """
     comparisons = difference_tables([entry for entry in result.differences if entry.system != result.system])
     pairs = [pair for pair in comparisons[0].pairs if pair.our_kbps and pair.kbps] if comparisons else []
-    return min(pairs, key=lambda pair: abs(math.log((pair.our_kbps or 1) / (pair.kbps or 1))), default=None)
+
+    def distance(pair: SystemDifferences) -> float:
+        return max(_NEARLY, abs(math.log((pair.our_kbps or 1) / (pair.kbps or 1))))
+
+    return min(pairs, key=distance, default=None)
 
 
 def _describe_difference(found: Difference) -> str:

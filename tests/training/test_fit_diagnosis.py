@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from codec.training.fit_diagnosis import diagnose, diagnose_run
+from codec.training.fit_diagnosis import diagnose, diagnose_curves, diagnose_run
 from codec.training.metrics_log import Curve, read_curves
 
 STEPS = np.arange(0, 10_001, 500)
@@ -84,6 +84,13 @@ def test_fine_tuning_from_a_good_model_is_not_underfitted():
 
 def test_validation_worse_than_noise_with_better_training_is_overfitted():
     assert diagnose(curve(decay(0.5, 5.0, 1500)), curve(decay(3.0, 5.0, 900)), 2.8).verdict == "overfitted"
+
+
+def test_the_noise_that_a_run_recorded_outranks_that_of_an_evaluation():
+    """The two have other clips and scales: the page of an evaluation must not contradict that of the run."""
+    level = {(split, "mel"): curve(np.full(len(STEPS), 1.9)) for split in ("train_fixed", "val")}
+    assert diagnose_curves({**level, ("noise", "mel"): Curve((0,), (2.0,))}, 2.7).verdict == "underfitted"
+    assert diagnose_curves(level, 2.7).verdict == "well fitted"
 
 
 def test_few_points_are_undecided():
