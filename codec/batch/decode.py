@@ -199,8 +199,8 @@ class _DecodeTask(BatchTask[DecodeJob]):
         if not same or job.sample:
             return [Skipped(job.source)] if same else []
         with PacketReader(job.source) as reader:
-            lost = find_losses(reader, model.config.hop)
-        return [Skipped(job.source, lost.spans, lost.cut_off)]
+            lost, tags_damaged = find_losses(reader, model.config.hop), reader.tags_damaged
+        return [Skipped(job.source, lost.spans, lost.cut_off, tags_damaged)]
 
     def can_overwrite(self, job: DecodeJob) -> bool:
         self._model_for(job)

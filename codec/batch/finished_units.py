@@ -87,7 +87,8 @@ class UnitTable:
         reports = [one for one in outcomes if isinstance(one, FileReport)]
         skipped = [one for one in outcomes if isinstance(one, Skipped)]
         failures = [one for one in outcomes if isinstance(one, Failure)]
-        clean = not failures and not any(one.lost for one in reports) and not any(one.lost for one in skipped)
+        coded: list[FileReport | Skipped] = [*reports, *skipped]
+        clean = not failures and not any(one.lost or one.tags_damaged for one in coded)
         row = UnitRow(
             unit,
             _digest(_states(job.target for job in jobs)) if clean else "",

@@ -26,6 +26,8 @@ class Skipped:
     """Start and end in seconds of each damaged part of a source to be decoded."""
     cut_off: float | None = None
     """Time in seconds at which a truncated source ends; None if it is complete."""
+    tags_damaged: bool = False
+    """Whether tags or pictures of a source to be decoded are damaged."""
 
 
 FileOutcome = FileReport | Failure | Skipped
@@ -42,7 +44,7 @@ class BatchSummary:
     skipped: int
     failed: int
     damaged: int
-    """Files, done or skipped, with lost parts."""
+    """Files, done or skipped, with lost parts or damaged tags or pictures."""
     hours: float
     """Duration of the audio in hours."""
     bytes: int
@@ -151,6 +153,12 @@ class BatchReport:
         return {path: end for path, end in ends.items() if end is not None}
 
     @property
+    def tags_damaged(self) -> set[Path]:
+        """Decoded sources, now or earlier, whose tags or pictures are damaged."""
+        done = {one.source for one in self.reports if one.tags_damaged}
+        return done | {one.path for one in self.skipped if one.tags_damaged}
+
+    @property
     def summary(self) -> BatchSummary:
         """The batch in figures."""
         seconds = sum(report.seconds for report in self.reports)
@@ -164,7 +172,7 @@ class BatchReport:
             done=len(self.reports),
             skipped=len(self.skipped),
             failed=len(self.failures),
-            damaged=len(self.damaged),
+            damaged=len(self.damaged.keys() | self.tags_damaged),
             hours=seconds / 3600,
             bytes=size,
             payload_kbps=kbps(sum(report.bytes_payload for report in files), coded_seconds),

@@ -176,11 +176,15 @@ def print_batch(batch: "BatchReport", as_json: bool, *, decoded: bool = False) -
     Returns:
         The exit status: not 0 if a file failed or was damaged.
     """
+    from codec.bitstream.header import ADVICE_ON_DAMAGE
+
     for failure in batch.failures:
         print_error(failure.reason, FAILED)
     remedy = "lost and concealed" if decoded else "lost, with silence in its place"
     for path, lost in batch.damaged.items():
         print_error(f"{path}: {describe_losses(lost, batch.cut_off.get(path), remedy)}", FAILED)
+    for path in sorted(batch.tags_damaged):
+        print_error(f"{path}: tags or pictures are damaged, and may be missing; {ADVICE_ON_DAMAGE}", FAILED)
     if as_json:
         done = [
             {
@@ -200,13 +204,16 @@ def print_batch(batch: "BatchReport", as_json: bool, *, decoded: bool = False) -
                 "pictures_left_out": report.pictures_left_out,
                 "lost_s": report.lost,
                 "cut_off_s": report.cut_off,
+                "tags_damaged": report.tags_damaged,
             }
             for report in batch.reports
         ]
         failed = [{"source": str(failure.path), "reason": failure.reason} for failure in batch.failures]
-        skipped = [{"source": str(kept.path), "lost_s": kept.lost} for kept in batch.skipped]
+        skipped = [
+            {"source": str(kept.path), "lost_s": kept.lost, "tags_damaged": kept.tags_damaged} for kept in batch.skipped
+        ]
         result = {"summary": asdict(batch.summary), "done": done, "skipped": skipped, "failed": failed}
         print(json.dumps(result, indent=1))
     else:
         print(batch.summary.line() if is_quiet() else batch.summary.text())
-    return FAILED if batch.failures or batch.damaged else 0
+    return FAILED if batch.failures or batch.damaged or batch.tags_damaged else 0

@@ -214,6 +214,7 @@ def decode_file(
             clipped=writer.clipped,
             lost=reader.lost,
             cut_off=reader.cut_off,
+            tags_damaged=reader.file.tags_damaged,
         )
 
 

@@ -41,6 +41,8 @@ class FileReport:
     """Start and end in seconds of each damaged part, which is concealed, or missing at the end."""
     cut_off: float | None = None
     """Time in seconds at which a truncated source ends; None if it is complete."""
+    tags_damaged: bool = False
+    """Whether tags or pictures of the coded file are damaged, so that some may be missing."""
     fault: str | None = None
     """Why a pipe delivered less than it announced."""
     above_band: float = 0.0

@@ -169,7 +169,8 @@ def test_damage_is_concealed_and_reported(codec, place, tmp_path):
     assert beyond.status == FAILED and "5 s" in beyond.complaint
     assert "tags: title=Song\n" in codec("info", tmp_path / "a.nac").out
 
-    data = bytearray((tmp_path / "a.nac").read_bytes())
+    intact = (tmp_path / "a.nac").read_bytes()
+    data = bytearray(intact)
     data[len(data) // 2] ^= 1
     (tmp_path / "a.nac").write_bytes(data)
     ran = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "wav", "--json", *there_and_back)
@@ -181,7 +182,7 @@ def test_damage_is_concealed_and_reported(codec, place, tmp_path):
     assert (again.status, again.complaints) == (FAILED, ran.complaints) and (
         tmp_path / "wav/a.wav"
     ).stat().st_mtime_ns == written
-    assert told["skipped"] == [{"source": str(tmp_path / "a.nac"), "lost_s": [[1.98, 4.0]]}]
+    assert told["skipped"] == [{"source": str(tmp_path / "a.nac"), "lost_s": [[1.98, 4.0]], "tags_damaged": False}]
     assert (told["summary"]["skipped"], told["summary"]["damaged"]) == (1, 1)
     cut = tmp_path / "cut.nac"
     cut.write_bytes(data[: len(data) * 3 // 4])
@@ -196,6 +197,17 @@ def test_damage_is_concealed_and_reported(codec, place, tmp_path):
     assert json.loads(ran.out)["done"][0]["cut_off_s"] == ends
     ran = codec("decode", tmp_path / "a.nac", "--out", tmp_path / "strict", "--strict", *there_and_back)
     assert ran.status == FAILED and "is damaged" in ran.complaint and not contents(tmp_path / "strict")
+
+    data = bytearray(intact)
+    data[data.index(b"Song")] ^= 1
+    (tmp_path / "tags.nac").write_bytes(data)
+    for outcome in ("done", "skipped"):
+        ran = codec("decode", tmp_path / "tags.nac", "--out", tmp_path / "wav", "--json", *there_and_back)
+        told = json.loads(ran.out)
+        assert ran.status == FAILED and ran.complaint.startswith(f"{tmp_path / 'tags.nac'}: ")
+        assert (told[outcome][0]["lost_s"], told[outcome][0]["tags_damaged"]) == ([], True)
+        assert told["summary"]["damaged"] == 1
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "wav/tags.wav")[0], whole)
 
 
 @pytest.fixture
