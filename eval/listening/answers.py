@@ -141,7 +141,8 @@ def _read(kind: type[_Content], path: Path, wanted: str) -> _Content:
     try:
         return from_json(kind, read_json(path))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); give {wanted}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path}: cannot be read ({reason}); give {wanted}") from error
 
 
 def _mushra(key: _Key, found: dict[str, _Answers]) -> ListeningResult:

@@ -107,6 +107,9 @@ def test_right_answers_are_tested_against_guessing(report, tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(edited))
     with pytest.raises(UserError, match=r"a\.json"):
         read_answers(tmp_path / "test", [tmp_path / "a.json"])
+    with pytest.raises(UserError) as missing:
+        read_answers(tmp_path / "test", [tmp_path / "nowhere.json"])
+    assert str(missing.value).count("nowhere.json") == 1
 
 
 def test_a_listener_answers_in_a_browser_without_a_network(report, tmp_path):
