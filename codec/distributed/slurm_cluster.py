@@ -118,7 +118,10 @@ class _Arrays(UnitPool):
         import submitit
 
         resources = self._cluster.resources
-        options: dict[str, Any] = {"cpus_per_task": resources.threads}
+        options: dict[str, Any] = {
+            "cpus_per_task": resources.threads,
+            "timeout_min": _minutes(self._cluster.options),
+        }
         if resources.gpus:
             options["gpus_per_node"] = max(1, round(resources.gpus))
         if not self._cluster.local:
@@ -126,7 +129,7 @@ class _Arrays(UnitPool):
             options["slurm_additional_parameters"] = dict(self._cluster.options)
         try:
             executor = submitit.AutoExecutor(folder / "jobs", cluster=LOCAL if self._cluster.local else "slurm")
-            executor.update_parameters(name="lathe", timeout_min=_minutes(self._cluster.options), **options)
+            executor.update_parameters(name="lathe", **options)
             return executor.map_array(_run_share, [folder] * len(shares), range(len(shares)), shares)
         except (RuntimeError, OSError, ValueError, submitit.core.utils.FailedJobError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]

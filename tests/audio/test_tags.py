@@ -192,7 +192,7 @@ def test_tags_that_do_not_fit_are_reported(tmp_path, codec):
         summary = batch.summary
         assert (summary.pictures, summary.pictures_left_out, summary.tags_left_out) == (1, left_out, 1)
         assert len(file_info(tmp_path / "out/a.nac")["pictures"]) == keep
-    assert "1 pictures" in batch.summary.text() and "1 tags of the sources" in batch.summary.text()
+    assert "1 picture" in batch.summary.text() and "1 tag" in batch.summary.text()
     assert set(file_info(tmp_path / "out/a.nac")["tags"]) == {"title", "artist", "date"}
 
 
@@ -249,7 +249,7 @@ def test_tags_of_the_command_line_may_have_several_values(tmp_path, model, capsy
         main([*words, "--model", str(model)])
     assert file_info(tmp_path / "a.nac")["tags"] == {"artist": "A\0B", "title": "T"}
     capsys.readouterr()
-    for more, shown in (([], "['A', 'B']"), (["--json"], json.dumps("A\0B"))):
+    for more, shown in (([], "artist=A, artist=B"), (["--json"], json.dumps("A\0B"))):
         with pytest.raises(SystemExit):
             main(["info", str(tmp_path / "a.nac"), *more])
         assert shown in capsys.readouterr().out

@@ -73,7 +73,7 @@ def busy(request, tmp_path, model, interruptible):
     """``codec encode`` of two long files and two short ones, when it writes one of the long ones."""
     for name in ("a", "bb"):
         (tmp_path / "in").mkdir(exist_ok=True)
-        soundfile.write(tmp_path / f"in/{name}.wav", np.zeros(200 * 16000, np.int16), 16000)
+        soundfile.write(tmp_path / f"in/{name}.wav", np.zeros(600 * 16000, np.int16), 16000)
     write_noise(tmp_path / "in/ccc.wav")
     write_noise(tmp_path / "in/dddd.wav", 2.0, 44100, 2)
     words = ["encode", tmp_path / "in", "--out", tmp_path / "out", "--model", model, "--json", *request.param.split()]
