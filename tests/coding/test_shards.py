@@ -1,6 +1,5 @@
 """Shards of tokens that are damaged or hostile."""
 
-import io
 import json
 import re
 import tarfile
@@ -13,6 +12,7 @@ from codec.batch.decode import decode_batch
 from codec.coding import shards
 from codec.pretrained.checkpoint import fingerprint
 from codec.pretrained.loaded_model import LoadedModel
+from tests.helpers.token_shards import numpy_bytes, write_tar
 
 GOOD = {
     "source": "a.wav", "sample_rate": 16000, "channels": 1, "samples": 640, "seconds": 0.04, "model_rate": 16000,
@@ -21,22 +21,7 @@ GOOD = {
 }  # fmt: skip
 
 
-def numpy_bytes(codes: np.ndarray) -> bytes:
-    data = io.BytesIO()
-    np.save(data, codes)
-    return data.getvalue()
-
-
 CODES = numpy_bytes(np.zeros((2, 3), np.uint16))
-
-
-def write_tar(path: Path, members: dict[str, bytes | None]) -> None:
-    with tarfile.open(path, "w") as tar:
-        for name, data in members.items():
-            if data is not None:
-                member = tarfile.TarInfo(name)
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
 
 
 def with_header(text: bytes) -> bytes:
