@@ -11,10 +11,9 @@ if TYPE_CHECKING:
     from codec.distributed.cluster import Cluster
 
 
-SHORT_FILE_S = 5.0
-"""Duration up to which the networks compute a file as a single block."""
-SHORT_FILES_AT_ONCE = 32
-"""Number of files of up to :data:`SHORT_FILE_S` that are computed together on a CPU."""
+FILES_AT_ONCE = {1.0: 32, 5.0: 8}
+"""Number of files that are computed together on a CPU, by the longest duration in seconds. The networks compute up to
+5 s as a single block; longer files gain nothing. More files at once would take more memory than they save time."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class BatchOptions:
     """Processes of one thread each, or a cluster; they write the same bytes as one process."""
     concurrent_files: int | None = None
     """Files in each process whose blocks are computed in common batches, which a GPU needs; on a CPU, the bytes are the
-    same. None: what is fastest on a CPU, :data:`SHORT_FILES_AT_ONCE`, and longer files one by one."""
+    same. None: what is fastest on a CPU, :data:`FILES_AT_ONCE`, and longer files one by one."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Generic, TypeVar
 
-from codec.batch.jobs import SHORT_FILE_S, SHORT_FILES_AT_ONCE
+from codec.batch.jobs import FILES_AT_ONCE
 from codec.errors import UserError
+from codec.runtime.heap import return_large_blocks
 from codec.runtime.torch_threads import torch_threads_setter
 
 _Item = TypeVar("_Item")
@@ -63,6 +64,8 @@ def run_in_threads(
             yield item, work(item, partial(progress, item))
         return
     from codec.model.dynamic_batching import DynamicBatcher
+
+    return_large_blocks()
 
     batcher, set_torch_threads, left = (
         DynamicBatcher(threads, take_turns=take_turns),
@@ -124,10 +127,11 @@ def split_by_length(
     """
     if concurrent_files is not None:
         return [(list(items), concurrent_files)]
-    short, long = list[_Item](), list[_Item]()
-    for item in items:
-        (short if seconds(item) <= SHORT_FILE_S else long).append(item)
-    return [(short, SHORT_FILES_AT_ONCE), (long, 1)]
+    found, left = [], list(items)
+    for longest, at_once in FILES_AT_ONCE.items():
+        found.append(([item for item in left if seconds(item) <= longest], at_once))
+        left = [item for item in left if seconds(item) > longest]
+    return [*found, (left, 1)]
 
 
 def group_by_length(
