@@ -54,20 +54,20 @@ def onednn_is_faster() -> bool:
     """Determine whether this process computes products in float32 on the CPU with oneDNN.
 
     Returns:
-        True with AVX-512 on a processor that is not Intel's, unless ``ATEN_CPU_CAPABILITY`` limits PyTorch to less.
+        True with AVX-512 on a processor of AMD, unless ``ATEN_CPU_CAPABILITY`` limits PyTorch to less.
     """
     has_both = torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available()
-    return has_both and "AVX512" in torch.backends.cpu.get_cpu_capability() and not _is_from_intel()
+    return has_both and "AVX512" in torch.backends.cpu.get_cpu_capability() and _is_from_amd()
 
 
-def _is_from_intel() -> bool:
-    """Return whether the processor is Intel's, or its maker is not known."""
+def _is_from_amd() -> bool:
     try:
-        return "AuthenticAMD" not in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        described = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         import platform  # not at module level: needed on systems other than Linux only
 
-        return "AuthenticAMD" not in platform.processor()
+        described = platform.processor()
+    return "AuthenticAMD" in described
 
 
 def _by_onednn(x: Tensor, weight: Tensor) -> bool:
