@@ -33,7 +33,7 @@ class StreamingEncoder:
     ) -> None:
         self._stereo, self._channels = model.config.stereo, channels
         self._resampler = StreamResampler(sample_rate, model.sample_rate, channels)
-        self._encoder = model.codec.stream_encoder(channels, codebooks, block)
+        self._encoder = model.stream_encoder(channels, codebooks, block)
         self._given: Any = np.zeros(0)
 
     def push(self, wave: ArrayT) -> ArrayT:
@@ -82,7 +82,7 @@ class StreamingDecoder:
     def __init__(self, model: LoadedModel, sample_rate: int, channels: int, block: int = 1) -> None:
         self._stereo, self._shape = model.config.stereo, (channels, model.n_codebooks, model.codebook_size)
         self._resampler = StreamResampler(model.sample_rate, sample_rate, channels)
-        self._decoder = model.codec.stream_decoder(channels, block)
+        self._decoder = model.stream_decoder(channels, block)
         self._given: Any = np.zeros(0)
 
     def push(self, codes: ArrayT) -> ArrayT:

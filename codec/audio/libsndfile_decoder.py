@@ -86,7 +86,8 @@ class LibsndfileDecoder:
             UnsupportedAudio: something in it cannot be read.
         """
         announced, done = self._frames, 0
-        buffer = np.empty((_READ_FRAMES, self._file.channels), np.float32)
+        most = _READ_FRAMES if announced is None else min(_READ_FRAMES, announced)
+        buffer = np.empty((most, self._file.channels), np.float32)
         while announced is None or done < announced:
             wanted = _READ_FRAMES if announced is None else min(_READ_FRAMES, announced - done)
             try:

@@ -266,16 +266,17 @@ def _read_from_memory(source: bytes | bytearray | memoryview | BinaryIO) -> Audi
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple[Decoder, FileFormat]]:
     """Open a file with the back end for its format; any failure meanwhile becomes an AudioError."""
-    if not path.is_file():
+    size = path.stat().st_size if path.is_file() else None
+    if size is None:
         raise AudioError(path, "unreadable", _why_no_file(path))
-    if path.stat().st_size == 0:
+    if not size:
         raise AudioError(path, "empty", "the file is empty (0 bytes)")
     if not os.access(path, os.R_OK):
         raise AudioError(path, "unreadable", "no permission to read the file")
     decoder: Decoder | None = None
     try:
         with path.open("rb") as file:
-            file_format = detect_format(file, path.stat().st_size)
+            file_format = detect_format(file, size)
         if isinstance(file_format, NotAudio):
             raise AudioError(path, "unreadable", file_format.reason)
         decoder = _open_decoder(path, file_format)
@@ -350,7 +351,8 @@ def _checked(path: Path, decoder: Decoder, file_format: FileFormat, block_frames
 
 def _reblocked(blocks: Iterable[FloatArray], block_frames: int) -> Iterator[FloatArray]:
     """Yield the same samples in blocks of ``block_frames``; the last one may be shorter."""
-    joined, filled = np.empty((0, 0), np.float32), 0
+    parts: list[FloatArray] = []
+    filled = 0
     damage: AudioDamage | None = None
     source = iter(blocks)
     while True:
@@ -361,20 +363,18 @@ def _reblocked(blocks: Iterable[FloatArray], block_frames: int) -> Iterator[Floa
         except AudioDamage as error:  # what was read before it is intact
             damage = error
             break
-        length, at = block.shape[1], 0
-        if length == block_frames and not filled:
-            yield np.ascontiguousarray(block)
-            continue
-        while at < length:
-            if not filled:
-                joined = np.empty((block.shape[0], block_frames), np.float32)
-            taken = min(length - at, block_frames - filled)
-            joined[:, filled : filled + taken] = block[:, at : at + taken]
-            at, filled = at + taken, filled + taken
+        while block.shape[1]:
+            parts.append(block[:, : block_frames - filled])
+            block = block[:, block_frames - filled :]
+            filled += parts[-1].shape[1]
             if filled == block_frames:
-                yield joined
-                filled = 0
+                yield _joined(parts)
+                parts, filled = [], 0
     if filled:
-        yield joined[:, :filled].copy()
+        yield _joined(parts)
     if damage:
         raise damage
+
+
+def _joined(parts: list[FloatArray]) -> FloatArray:
+    return np.ascontiguousarray(parts[0]) if len(parts) == 1 else np.concatenate(parts, 1)

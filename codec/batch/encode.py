@@ -77,7 +77,7 @@ def encode_batch(
     return run_batch(_EncodeTask(model, options), jobs, batch, inputs, out.parent if one_file else out, note)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _EncodeJob(Job):
     """An audio file that becomes a ``.nac`` file."""
 

@@ -37,6 +37,9 @@ class Job:
     """Name of the job in failures."""
     target: Path
 
+    def __hash__(self) -> int:
+        return hash(self.target)  # which paths remember
+
     @property
     def sources(self) -> tuple[Path, ...]:
         """Sources of the target; each has its own entry in the report."""
@@ -65,13 +68,11 @@ def name_outputs(found: Sequence[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     >>> [str(place) for _, place in name_outputs([(Path("in", name), Path(name)) for name in names])]
     ['a.wav', 'a.mp3', 'b']
     """
+    stems = [relative.with_suffix("") for _, relative in found]
     names: dict[Path, set[Path]] = {}
-    for _, relative in found:
-        names.setdefault(relative.with_suffix(""), set()).add(relative)
-    return [
-        (path, relative if len(names[relative.with_suffix("")]) > 1 else relative.with_suffix(""))
-        for path, relative in found
-    ]
+    for stem, (_, relative) in zip(stems, found):
+        names.setdefault(stem, set()).add(relative)
+    return [(path, relative if len(names[stem]) > 1 else stem) for stem, (path, relative) in zip(stems, found)]
 
 
 def unique_jobs(jobs: Iterable[AnyJob]) -> list[AnyJob]:

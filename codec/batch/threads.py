@@ -4,17 +4,23 @@ A GPU needs such batches, and with short files they pay on a CPU, too; see :mod:
 """
 
 import contextlib
+import gc
+import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Generic, TypeVar
 
 from codec.batch.jobs import FILES_AT_ONCE
 from codec.errors import UserError
-from codec.runtime.heap import return_large_blocks
+from codec.runtime.heap import share_heap
 from codec.runtime.torch_threads import torch_threads_setter
+
+_POLL_S = 0.02
+"""Interval at which messages of the threads are looked for: a thread that waited for each would be woken several times
+per file, and compete for Python's interpreter."""
 
 _Item = TypeVar("_Item")
 
@@ -65,7 +71,8 @@ def run_in_threads(
         return
     from codec.model.dynamic_batching import DynamicBatcher
 
-    return_large_blocks()
+    if take_turns:
+        share_heap()
 
     batcher, set_torch_threads, left = (
         DynamicBatcher(threads, take_turns=take_turns),
@@ -92,12 +99,18 @@ def run_in_threads(
             received.put(error)
 
     running = [Thread(target=run) for _ in range(threads)]
+    frozen = gc.get_freeze_count()
+    gc.freeze()  # or else Python looks through all of PyTorch's objects again and again
     try:
         for thread in running:
             thread.start()
         ended = 0
         while ended < len(items):
-            message = received.get()
+            try:
+                message = received.get_nowait()
+            except Empty:
+                time.sleep(_POLL_S)
+                continue
             if isinstance(message, BaseException):
                 raise message
             if isinstance(message, _Progress):
@@ -106,6 +119,8 @@ def run_in_threads(
                 ended += 1
                 yield message.item, message.outcome
     finally:
+        if not frozen:
+            gc.unfreeze()
         batcher.stop()
         for thread in running:
             if thread.ident:

@@ -86,7 +86,7 @@ class PacketCodes:
 
 
 CODES_AT_ONCE = 1 << 17
-"""Largest number of codes in packets that are decoded together."""
+"""Largest number of codes in packets that are coded together."""
 
 
 class PacketDecoder(Protocol):
@@ -109,8 +109,8 @@ class PacketDecoder(Protocol):
         """
 
 
-class PacketCoder(PacketDecoder, Protocol):
-    """Entropy coder of the packets of the archive profile, such as :class:`codec.bitstream.range_coder.RangeCoder`."""
+class PacketEncoder(Protocol):
+    """Entropy encoder of the packets of the archive profile."""
 
     def encode(self, codes: IntArray, variable: bool) -> bytes:
         """Encode the codes of one packet.
@@ -121,4 +121,19 @@ class PacketCoder(PacketDecoder, Protocol):
 
         Returns:
             The payload of the packet.
+        """
+
+
+class PacketCoder(PacketDecoder, PacketEncoder, Protocol):
+    """Entropy coder of the packets of the archive profile, such as :class:`codec.bitstream.range_coder.RangeCoder`."""
+
+    def encode_packets(self, packets: Sequence[IntArray], variable: bool) -> list[bytes]:
+        """Encode the codes of packets of equal size.
+
+        Args:
+            packets: codes ``[channels, codebooks, frames]`` of each packet
+            variable: whether frames may have fewer codes than codebooks
+
+        Returns:
+            The payload of each packet.
         """

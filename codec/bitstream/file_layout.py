@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from codec.bitstream.file_start import short_file_bytes, start_bytes
 from codec.bitstream.framing import PACKET_OVERHEAD_BYTES, short_frames
@@ -32,6 +33,7 @@ class FileLayout:
     """Seconds' worth of bits that may be saved for later, as in silence; those beyond lapse."""
 
 
+@lru_cache(maxsize=64)  # of the files of a folder, most have the same
 def archive_layout(header: Header, with_blocks: bool) -> FileLayout:
     """Return the layout of a file that :class:`codec.bitstream.writer.PacketWriter` writes.
 

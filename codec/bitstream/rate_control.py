@@ -87,8 +87,12 @@ class RateControl:
 
         Returns:
             Codes ``[channels, codebooks, frames]`` of the packets that are chosen by now; those not to be sent are
-            :data:`NO_CODE`. The last :attr:`codec.bitstream.file_layout.FileLayout.held_frames` are kept back.
+            :data:`NO_CODE`. The last :attr:`codec.bitstream.file_layout.FileLayout.held_frames` are kept back, unless
+            all codes are sent.
         """
+        if math.isinf(self.bits_per_second):
+            self._waiting = CodesWithImportance(coded.codes[..., :0], coded.importances[..., :0])
+            return coded.codes
         waiting = coded if self._waiting is None else CodesWithImportance.join([self._waiting, coded])
         size = self.layout.packet_frames
         most_left = max(size - 1, self.layout.held_frames)
@@ -108,7 +112,7 @@ class RateControl:
         """
         assert self._waiting is not None
         frames = self._waiting.codes.shape[2]
-        if not frames or math.isinf(self.bits_per_second):
+        if not frames:
             return self._waiting.codes
         short = not self.frames and frames <= self.layout.short_frames
         packets = [self._waiting] if short else self._waiting.split_frames(self.layout.packet_frames)
@@ -127,8 +131,6 @@ class RateControl:
 
     def _choose(self, packet: CodesWithImportance) -> CodeArray:
         frames = packet.codes.shape[2]
-        if math.isinf(self.bits_per_second):
-            return packet.codes
         self.frames += frames
         self.spent += self.layout.packet_bits
         seconds, duration = self.frames / self.frame_rate_hz, frames / self.frame_rate_hz

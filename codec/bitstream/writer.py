@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 
 from codec.audio.pictures import Picture
-from codec.bitstream.codes import IntArray, PacketCoder
+from codec.bitstream.codes import IntArray, PacketEncoder
 from codec.bitstream.file_start import metadata_blocks, short_file_bytes, start_bytes
 from codec.bitstream.framing import frame_packet, short_frames
 from codec.bitstream.header import FORMAT_VERSION, MAX_SAMPLES, Header
@@ -49,7 +49,7 @@ class PacketWriter:
         self,
         path: Path,
         header: Header,
-        coder: PacketCoder,
+        coder: PacketEncoder,
         tags: Mapping[str, str] | None = None,
         pictures: Sequence[Picture] = (),
     ):
@@ -63,6 +63,7 @@ class PacketWriter:
         self._waiting: IntArray = np.zeros((header.channels, header.codebooks, 0), np.int64)
         self._frames = self._packets = self.file_bytes = self.payload_bytes = 0
         self._groups: list[int] = []
+        self._finished = False
         self._part = temporary_path(self.path)
         with self._explained():
             self._file = self._part.open("wb")
@@ -80,7 +81,8 @@ class PacketWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._discard()
+        if not self._finished:
+            self._discard()
 
     def write(self, codes: IntArray) -> None:
         """Append codes.
@@ -135,6 +137,7 @@ class PacketWriter:
         with self._explained():
             self._file.close()
             os.replace(self._part, self.path)
+        self._finished = True
         return header
 
     def _put_short_file(self, header: Header) -> None:

@@ -9,7 +9,7 @@ from codec.cli.common import AddCommand, seconds
 from codec.cli.models import MODEL_VARIABLE, decoding_models
 from codec.cli.picked_settings import add_use_option, apply_picked_settings
 from codec.model.decoder_dtypes import DTYPES
-from codec.runtime import signals
+from codec.runtime.imports import importing
 
 
 def add_parser(command: AddCommand) -> None:
@@ -69,7 +69,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     arguments.dtype = arguments.dtype or DTYPES[0]
     if pipes.is_stream(arguments):
         return pipes.decode(arguments)
-    with signals.exit_on_interrupt():
+    with importing():
         import_torch(arguments)
 
         from codec.batch.decode import decode_batch

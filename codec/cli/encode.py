@@ -14,7 +14,7 @@ from codec.cli.batch_options import (
 )
 from codec.cli.common import AddCommand, join_tags, positive, print_note
 from codec.cli.picked_settings import add_use_option, apply_picked_settings
-from codec.runtime import signals
+from codec.runtime.imports import importing
 
 
 def add_parser(command: AddCommand) -> None:
@@ -83,7 +83,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     apply_picked_settings(arguments)
     if pipes.is_stream(arguments):
         return pipes.encode(arguments)
-    with signals.exit_on_interrupt():
+    with importing():
         import_torch(arguments)
 
         from codec.batch.encode import encode_batch

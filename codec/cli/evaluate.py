@@ -9,7 +9,7 @@ from codec.cli.cluster_options import add_cluster_options, workers
 from codec.cli.common import AddCommand, add_data_option, add_quiet_option, positive, print_result
 from codec.errors import UserError
 from codec.model.decoder_dtypes import DTYPES
-from codec.runtime import signals
+from codec.runtime.imports import importing
 
 
 def add_parser(command: AddCommand) -> None:
@@ -106,7 +106,7 @@ def _named_folder(text: str) -> tuple[str, Path]:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with signals.exit_on_interrupt():
+    with importing():
         from codec.dataset.location import parse_location
         from codec.pretrained.registry import built_in, find_model
         from eval.evaluation.job import EvaluationOptions

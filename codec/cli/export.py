@@ -6,7 +6,7 @@ from pathlib import Path
 from codec.cli.common import AddCommand
 from codec.errors import UserError
 from codec.model.decoder_dtypes import GRAPH_DTYPES
-from codec.runtime import signals
+from codec.runtime.imports import importing
 
 
 def add_parser(command: AddCommand) -> None:
@@ -45,7 +45,7 @@ def add_parser(command: AddCommand) -> None:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with signals.exit_on_interrupt():
+    with importing():
         from codec.pretrained.checkpoint import fingerprint
         from codec.pretrained.export import GraphOptions, export_model
         from codec.pretrained.registry import find_model

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from codec.cli.common import AddCommand, print_result
 from codec.errors import UserError
-from codec.runtime import signals
+from codec.runtime.imports import importing
 
 HEALTH_PAGE = "health.html"
 """Name of the page in the folder of a run."""
@@ -30,7 +30,7 @@ def add_parser(command: AddCommand) -> None:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with signals.exit_on_interrupt():
+    with importing():
         from codec.pretrained.registry import built_in, find_model
         from eval.training_health.examine import examine
         from eval.training_health.page import write_health_page

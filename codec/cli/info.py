@@ -10,8 +10,8 @@ from typing import Any
 
 from codec.cli.common import FAILED, AddCommand, print_error
 from codec.errors import UserError
-from codec.runtime import signals
 from codec.runtime.atomic_files import replacing
+from codec.runtime.imports import importing
 from codec.runtime.text import escape_invisible
 
 
@@ -37,7 +37,7 @@ def add_parser(command: AddCommand) -> None:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with signals.exit_on_interrupt():
+    with importing():
         from codec.batch.inputs import NAC, FileKinds, find_inputs
         from codec.coding.file_info import describe_damage
 

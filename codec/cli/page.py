@@ -5,7 +5,7 @@ from pathlib import Path
 
 from codec.cli.common import FAILED, AddCommand, print_error
 from codec.model.decoder_dtypes import GRAPH_DTYPES
-from codec.runtime import signals
+from codec.runtime.imports import importing
 
 
 def add_parser(command: AddCommand) -> None:
@@ -49,7 +49,7 @@ def add_parser(command: AddCommand) -> None:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with signals.exit_on_interrupt():
+    with importing():
         from codec.pretrained.registry import find_model
         from eval.pages.nac_page import write_nac_page
 

@@ -10,6 +10,7 @@ from codec.cli.common import FAILED, INTERRUPTED, describe_losses, join_tags, pr
 from codec.cli.models import decoding_models
 from codec.errors import UserError
 from codec.runtime import signals
+from codec.runtime.imports import importing
 
 if TYPE_CHECKING:
     from codec.audio.pcm_stream import PcmEncoding, PcmFormat
@@ -53,7 +54,7 @@ def encode(arguments: argparse.Namespace) -> int:
     Returns:
         The exit status.
     """
-    with signals.exit_on_interrupt():
+    with importing():
         import_torch(arguments)
 
         from codec.audio.bandwidth import ABOVE_BAND_THRESHOLD
@@ -90,7 +91,7 @@ def decode(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: an option is only for files.
     """
-    with signals.exit_on_interrupt():
+    with importing():
         import_torch(arguments)
 
         from codec.coding.pipes import decode_stream

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from codec.cli.cluster_options import add_cluster_options, workers
 from codec.cli.common import AddCommand, add_quiet_option, positive, print_note, print_result, print_warning
-from codec.runtime import signals
+from codec.runtime.imports import importing
 
 
 def add_parser(command: AddCommand) -> None:
@@ -96,7 +96,7 @@ def _assignment(text: str) -> tuple[str, str]:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with signals.exit_on_interrupt():
+    with importing():
         from codec.recipe import read_recipe
         from data_prep.options import PrepareOptions
         from data_prep.prepare import prepare

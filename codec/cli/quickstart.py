@@ -9,7 +9,7 @@ from pathlib import Path
 from codec.cli.common import AddCommand, print_warning
 from codec.cli.prepare import add_domain_option, add_ratios_option
 from codec.errors import UserError
-from codec.runtime import signals
+from codec.runtime.imports import importing
 from codec.training.lean_lightning import import_lightning
 
 RECIPE = "quickstart"
@@ -69,7 +69,7 @@ def quickstart(
     Raises:
         UserError: there is no audio or too little, or ``out`` cannot be written to or is in use for other audio.
     """
-    with signals.exit_on_interrupt():
+    with importing():
         import_lightning()
         from codec.recipe import read_recipe
         from codec.training.trainer import train

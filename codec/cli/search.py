@@ -7,8 +7,8 @@ from pathlib import Path
 
 from codec.cli.common import AddCommand, Parser, add_data_option, add_quiet_option, positive, stdout_to_stderr
 from codec.errors import UserError
-from codec.runtime import signals
 from codec.runtime.command import command_line
+from codec.runtime.imports import importing
 from codec.runtime.messages import is_quiet
 from codec.training.lean_lightning import import_lightning
 
@@ -80,7 +80,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _search(arguments: argparse.Namespace) -> int:
-    with signals.exit_on_interrupt():
+    with importing():
         import_lightning()
         from codec.dataset.location import parse_location
         from eval.search.report import search_text
@@ -107,7 +107,7 @@ def _search(arguments: argparse.Namespace) -> int:
 
 
 def _pick(arguments: argparse.Namespace) -> int:
-    with signals.exit_on_interrupt():
+    with importing():
         from eval.search.pick import pick_candidate
 
     if arguments.recipe and arguments.recipe.suffix not in (".yaml", ".yml"):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from codec.cli.common import AddCommand, positive, print_result
 from codec.errors import UserError
-from codec.runtime import signals
 from codec.runtime.command import running_command
+from codec.runtime.imports import importing
 
 
 def add_parser(command: AddCommand) -> None:
@@ -67,7 +67,7 @@ def add_parser(command: AddCommand) -> None:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with signals.exit_on_interrupt():
+    with importing():
         from eval.benchmarks.speed import DEFAULT_SYSTEMS, SpeedOptions, run_speed_benchmark
 
     if arguments.out and not arguments.out.parent.is_dir():

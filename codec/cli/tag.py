@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from codec.cli.common import FAILED, AddCommand, join_tags, print_error, print_note
 from codec.errors import UserError
-from codec.runtime import signals
+from codec.runtime.imports import importing
 
 if TYPE_CHECKING:
     from codec.audio.pictures import Picture
@@ -47,7 +47,7 @@ def add_parser(command: AddCommand) -> None:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with signals.exit_on_interrupt():
+    with importing():
         from codec.audio.pictures import FRONT_COVER
         from codec.batch.inputs import NAC, FileKinds, find_inputs
         from codec.bitstream.metadata import replace_metadata

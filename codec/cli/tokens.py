@@ -13,7 +13,7 @@ from codec.cli.batch_options import (
     print_batch,
 )
 from codec.cli.common import AddCommand, positive
-from codec.runtime import signals
+from codec.runtime.imports import importing
 
 
 def add_parser(command: AddCommand) -> None:
@@ -66,7 +66,7 @@ def add_parser(command: AddCommand) -> None:
 
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
-    with signals.exit_on_interrupt():
+    with importing():
         import_torch(arguments)
 
         from codec.batch.tokenize import encode_tokens

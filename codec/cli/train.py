@@ -9,6 +9,7 @@ from codec.cli.health import HEALTH_PAGE
 from codec.errors import UserError
 from codec.runtime import signals
 from codec.runtime.command import command_line, command_words
+from codec.runtime.imports import importing
 from codec.runtime.launcher import end_with_launcher, launch
 from codec.runtime.messages import is_quiet
 from codec.runtime.process_layout import ProcessLayout, find_layout
@@ -84,7 +85,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _run_in(layout: ProcessLayout | None, leads: bool, arguments: argparse.Namespace, rest: list[str]) -> int:
-    with signals.exit_on_interrupt(signals.RUN_SIGNALS, tell=leads):
+    with importing(signals.RUN_SIGNALS, tell=leads):
         from codec.dataset.location import parse_location
         from codec.pretrained.registry import find_model
         from codec.recipe import read_recipe
@@ -123,7 +124,7 @@ def _all_devices(recipe: "Recipe", nodes: int) -> int:
 
 
 def _train(arguments: argparse.Namespace, recipe: "Recipe", parent: Path | None, leads: bool) -> int:
-    with signals.exit_on_interrupt(signals.RUN_SIGNALS, tell=leads):
+    with importing(signals.RUN_SIGNALS, tell=leads):
         from codec.dataset.location import parse_location
 
         import_lightning()

@@ -26,6 +26,7 @@ from codec.coding.pipeline import encode_blocks
 from codec.coding.report import FileMeter, FileReport, Progress
 from codec.coding.salvage import SALVAGED, find_source_losses
 from codec.errors import UserError
+from codec.model.dynamic_batching import BatchedCoder
 
 if TYPE_CHECKING:
     from codec.pretrained.loaded_model import LoadedModel
@@ -121,7 +122,7 @@ def encode_waveform(
         UserError: target not writable, bit rate or channels out of range, or from reading the blocks.
     """
     header = new_header(model, meter.sample_rate, meter.channels, options)
-    with PacketWriter(target, header, model.coder, options.tags, pictures) as writer:
+    with PacketWriter(target, header, BatchedCoder(model.coder), options.tags, pictures) as writer:
         has_blocks = any(options.tags.values()) or bool(pictures)
         for codes in encode_codes(meter.measure(blocks), model, header, with_blocks=has_blocks):
             writer.write(codes)

@@ -46,10 +46,8 @@ def encode_blocks(
     Yields:
         Codes ``[channels, codebooks, frames]`` with their importance, of zero or more frames.
     """
-    from codec.model.streaming import BLOCK
-
     stereo = model.config.stereo
-    encoder = model.codec.stream_encoder(channels, codebooks, block or BLOCK, quantize)
+    encoder = model.stream_encoder(channels, codebooks, block, quantize)
     for waveform in resample_blocks(blocks, sample_rate, model.sample_rate, channels):
         yield encoder.push(channels_to_streams(waveform, stereo))
     yield encoder.flush()
@@ -108,7 +106,7 @@ class DecodingPipeline:
         first_frame = max(0, first_frame // BLOCK) * BLOCK
         last_frame = (end - 1 + config.hop) // config.latent_hop
         stop_frame = min(config.frames_for(self._model_samples), (last_frame // BLOCK + 1) * BLOCK)
-        decoder = codec.stream_decoder(self.channels, quantized=self.quantized)
+        decoder = self.model.stream_decoder(self.channels, quantized=self.quantized)
         position = first_frame * config.latent_hop
 
         def cut(streams: FloatArray) -> FloatArray:

@@ -193,7 +193,7 @@ class _Receiver:
             position += waveform.shape[1]
 
     def _decode(self) -> Iterator[FloatArray]:
-        decoder = self._model.codec.stream_decoder(self._header.channels, block=1)
+        decoder = self._model.stream_decoder(self._header.channels, block=1)
         for codes in self._codes():
             yield streams_to_channels(decoder.push(codes), self._model.config.stereo)
 

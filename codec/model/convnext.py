@@ -136,7 +136,8 @@ class Stack(nn.Module):
         Returns:
             One tensor ``[streams, kernel - 1, width]`` for each block.
         """
-        return tuple(self.first.bias.new_zeros(streams, self.kernel - 1, len(self.first.bias)) for _ in self.blocks)
+        shape = streams, self.kernel - 1, self.first.out_features
+        return tuple(self.first.bias.new_zeros(shape) for _ in self.blocks)
 
     def forward(self, x: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
         """Compute a block of frames.

@@ -38,15 +38,14 @@ class FrequencyTables(nn.Module):
         super().__init__()
         self.codebooks, self.size, self.classes = codebooks, size, classes
         shape = (codebooks, size) if classes == 1 else (codebooks, classes, size)
-        self.register_buffer("frequencies", to_frequencies(torch.zeros(shape, dtype=torch.float64)))
+        self.register_buffer("frequencies", _uniform(*shape))
         if classes > 1:
-            self.register_buffer("shares", to_frequencies(torch.zeros(codebooks, classes, dtype=torch.float64)))
+            self.register_buffer("shares", _uniform(codebooks, classes))
             scores = torch.zeros(codebooks, CODE_FEATURES, size + 1, classes, dtype=torch.int8)
             self.register_buffer("votes", scores)
             scores = torch.zeros(codebooks, COUNT_FEATURES, codebooks + 2, classes, dtype=torch.int8)
             self.register_buffer("count_votes", scores)
-            empty = torch.zeros(codebooks + 2, codebooks + 1, dtype=torch.float64)
-            self.register_buffer("counts", to_frequencies(empty))
+            self.register_buffer("counts", _uniform(codebooks + 2, codebooks + 1))
 
     def to_numpy(self) -> CodeTables:
         """Return the tables for a range coder.
@@ -87,6 +86,11 @@ class FrequencyTables(nn.Module):
     def bits(self) -> Tensor:
         """Information content of each code in bits, of the shape of ``frequencies`` (float64)."""
         return PRECISION - self.frequencies.double().log2()
+
+
+def _uniform(*shape: int) -> Tensor:
+    """Return uniform frequencies of this shape; those of one table are computed, since they are all alike."""
+    return to_frequencies(torch.zeros(shape[-1])).repeat(*shape[:-1], 1)
 
 
 def to_frequencies(weights: Tensor) -> Tensor:

@@ -17,51 +17,65 @@ from codec.config import CodecConfig
 from codec.errors import UserError
 from codec.model.backend import BlockOutputs, BlockState, BlockStep, InferenceBackend, join_arrays
 from codec.model.dynamic_batching import batched, is_batched
+from codec.model.vector_width import frame_multiple
 
 BLOCK = 256
 """Latent frames per canonical block: with fewer the products are slower, with more they are not faster (measured)."""
 
-ROW_MULTIPLE = 32
-"""The last block is padded to a multiple of this number of frames. From 16 rows on, matrix products of any size were
-seen to agree bit for bit. Powers are rounded differently if they are computed one by one, as for the remainder of 16
-numbers (measured), or of 32 with AVX-512."""
+MIN_FRAMES = 16
+"""The last block is padded to this number of frames. From 16 rows on, matrix products of any size were seen to agree
+bit for bit."""
+
+LENGTH_CLASS = 32
+"""Last blocks are padded to a multiple of this number of frames, unless many of one length are computed together; see
+:func:`codec.model.dynamic_batching.batched`."""
 
 MAX_STREAMS = 16
 """Streams that are computed at once, so that memory does not grow with the channels of a file (up to 255)."""
 
 
-def padded_frames(frames: int, block: int, whole_blocks: bool) -> int:
+def padded_frames(frames: int, block: int, multiple: int, whole_blocks: bool) -> int:
     """Return the number of latent frames to compute for the end of a stream.
 
     Args:
         frames: remaining latent frames
         block: latent frames per block
+        multiple: of the model, see :func:`frame_multiple`
         whole_blocks: whether the device computes a large batch of whole blocks faster than several small ones of the
             lengths that the ends of files have
 
     Returns:
-        A few more frames; whole blocks if several files are computed together on such a device, since only blocks of
-        one length can be.
+        That number, or more: a multiple, and at least :data:`MIN_FRAMES`; whole blocks if several files are computed
+        together on such a device.
     """
-    size = block if whole_blocks and is_batched() else min(ROW_MULTIPLE, block)
-    return -(-frames // size) * size
+    size = block if whole_blocks and is_batched() else min(multiple, block)
+    return -(-max(frames, min(MIN_FRAMES, block)) // size) * size
 
 
 class _BlockStream:
-    """Blocks of several streams, one after the other."""
+    """Blocks of several streams, one after the other.
 
-    def __init__(self, step: BlockStep, streams: int):
-        self._step, self._streams = step, streams
+    Args:
+        config: configuration of the model
+        step: computes a block
+        streams: number of streams
+        block: latent frames per block
+        unit: length of a latent frame along the last axis of a block
+    """
+
+    def __init__(self, config: CodecConfig, step: BlockStep, streams: int, block: int, unit: int = 1):
+        self._step, self._streams, self._unit, self._whole = step, streams, unit, block * unit
+        self._multiple = frame_multiple(config)
         self._state = step.initial_state(streams)
 
     def padded_frames(self, frames: int, block: int) -> int:
         """Return the number of frames to compute for the end; see :func:`padded_frames`."""
-        return padded_frames(frames, block, self._step.prefers_whole_blocks)
+        return padded_frames(frames, block, self._multiple, self._step.prefers_whole_blocks)
 
     def compute(self, block: npt.NDArray[Any]) -> BlockOutputs:
         """Compute a block, :data:`MAX_STREAMS` streams at a time."""
         if self._streams <= MAX_STREAMS:
-            outputs, self._state = batched(self._step, block, self._state)
+            outputs, self._state = self._batched(block, self._state)
             return outputs
         sizes = [min(MAX_STREAMS, self._streams - first) for first in range(0, self._streams, MAX_STREAMS)]
         parts: list[BlockOutputs] = []
@@ -69,11 +83,15 @@ class _BlockStream:
         for part, state in zip(
             np.split(block, np.cumsum(sizes[:-1])), self._step.split_state(self._state, sizes), strict=True
         ):
-            outputs, state = batched(self._step, part, state)
+            outputs, state = self._batched(part, state)
             parts.append(outputs)
             states.append(state)
         self._state = self._step.join_states(states)
         return join_arrays(parts)
+
+    def _batched(self, block: npt.NDArray[Any], state: BlockState) -> tuple[BlockOutputs, BlockState]:
+        size = LENGTH_CLASS * self._unit
+        return batched(self._step, block, state, min(self._whole, -(-block.shape[-1] // size) * size))
 
 
 class StreamEncoder:
@@ -88,7 +106,7 @@ class StreamEncoder:
 
     def __init__(self, config: CodecConfig, step: BlockStep, streams: int, block: int):
         self._config, self._block = config, block
-        self._blocks = _BlockStream(step, streams)
+        self._blocks = _BlockStream(config, step, streams, block, config.latent_hop)
         self._waiting: FloatArray = np.zeros((streams, 0), np.float32)
         self._nothing = step.empty_outputs(streams)
         self._samples = self._frames = 0
@@ -140,7 +158,7 @@ class StreamDecoder:
 
     def __init__(self, config: CodecConfig, step: BlockStep, streams: int, block: int):
         self._config, self._block = config, block
-        self._blocks = _BlockStream(step, streams)
+        self._blocks = _BlockStream(config, step, streams, block)
         self._waiting: npt.NDArray[Any] | None = None
         self._nothing: FloatArray = np.zeros((streams, 0), np.float32)
         self._started = False
@@ -234,11 +252,7 @@ class StreamingCodec:
         Raises:
             UserError: The model does not have this number of codebooks.
         """
-        most = self.config.quantizer.codebooks
-        if codebooks is not None and not 1 <= codebooks <= most:
-            raise UserError(f"this model has 1 to {most} codebooks, not {codebooks}")
-        step = self.inference_backend(quantize).encoding_step(codebooks or most, block)
-        return StreamEncoder(self.config, step, streams, block)
+        return StreamEncoder(self.config, self.encoding_step(codebooks, block, quantize), streams, block)
 
     def stream_decoder(self, streams: int = 1, block: int = BLOCK, quantized: bool = True) -> StreamDecoder:
         """Return a decoder for streams, which takes and gives NumPy arrays.
@@ -251,5 +265,35 @@ class StreamingCodec:
         Returns:
             The decoder, in its initial state.
         """
-        step = self.inference_backend(quantized).decoding_step(block)
-        return StreamDecoder(self.config, step, streams, block)
+        return StreamDecoder(self.config, self.decoding_step(block, quantized), streams, block)
+
+    def encoding_step(self, codebooks: int | None, block: int, quantize: bool) -> BlockStep:
+        """Return the step of :meth:`stream_encoder`, which several streams may share.
+
+        Args:
+            codebooks: as for :meth:`stream_encoder`
+            block: as for :meth:`stream_encoder`
+            quantize: as for :meth:`stream_encoder`
+
+        Returns:
+            The step, with the weights as they are now.
+
+        Raises:
+            UserError: The model does not have this number of codebooks.
+        """
+        most = self.config.quantizer.codebooks
+        if codebooks is not None and not 1 <= codebooks <= most:
+            raise UserError(f"this model has 1 to {most} codebooks, not {codebooks}")
+        return self.inference_backend(quantize).encoding_step(codebooks or most, block)
+
+    def decoding_step(self, block: int, quantized: bool) -> BlockStep:
+        """Return the step of :meth:`stream_decoder`, which several streams may share.
+
+        Args:
+            block: as for :meth:`stream_decoder`
+            quantized: as for :meth:`stream_decoder`
+
+        Returns:
+            The step, with the weights as they are now.
+        """
+        return self.inference_backend(quantized).decoding_step(block)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
@@ -132,9 +134,13 @@ class TorchStep:
         Returns:
             Tensors whose first dimension is the streams.
         """
-        return self.compute.initial_state(streams)
+        return self.join_states(streams * [self._initial])
 
-    @torch.inference_mode()
+    @cached_property
+    def _initial(self) -> StreamState:
+        """The state of one stream before the first block; nothing changes it in place."""
+        return self.compute.initial_state(1)
+
     def empty_outputs(self, streams: int) -> BlockOutputs:
         """Return the outputs for a block of no frames.
 
@@ -144,7 +150,13 @@ class TorchStep:
         Returns:
             Arrays without frames.
         """
-        return tuple(output.cpu().numpy() for output in self.compute.empty_outputs(streams))
+        return tuple(np.empty((streams, *one.shape[1:]), one.dtype) for one in self._empty)
+
+    @cached_property
+    @torch.inference_mode()
+    def _empty(self) -> BlockOutputs:
+        """The outputs of one stream for a block of no frames."""
+        return tuple(output.cpu().numpy() for output in self.compute.empty_outputs(1))
 
     @torch.inference_mode()
     def __call__(self, block: npt.NDArray[Any], state: StreamState) -> tuple[BlockOutputs, StreamState]:

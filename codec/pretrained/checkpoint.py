@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
@@ -35,9 +36,7 @@ def fingerprint(codec: Codec) -> str:
     Returns:
         16 hexadecimal digits of a hash over decoder, codebooks and frequency tables.
     """
-    config = codec.config.to_dict()
-    del config["encoder"]
-    return _digest(config, codec.decoding_state())
+    return _digest(_decoding_config(codec), _as_stored(codec.decoding_state()))
 
 
 def model_checksum(codec: Codec) -> str:
@@ -49,15 +48,36 @@ def model_checksum(codec: Codec) -> str:
     Returns:
         16 hexadecimal digits.
     """
-    return _digest(codec.config.to_dict(), codec.state_dict())
+    return _digest(codec.config.to_dict(), _as_stored(codec.state_dict()))
 
 
-def _digest(config: dict[str, Any], weights: Mapping[str, Tensor]) -> str:
+def _both_digests(codec: Codec) -> tuple[str, str]:
+    """Return fingerprint and checksum, in less time than one after the other."""
+    weights = _as_stored(codec.state_dict())
+    decoding = {name: weights[name] for name in codec.decoding_state()}
+    return _digest(_decoding_config(codec), decoding), _digest(codec.config.to_dict(), weights)
+
+
+def _decoding_config(codec: Codec) -> dict[str, Any]:
+    config = codec.config.to_dict()
+    del config["encoder"]
+    return config
+
+
+def _as_stored(weights: Mapping[str, Tensor]) -> dict[str, npt.NDArray[Any]]:
+    """Convert tensors to the arrays whose bytes are hashed."""
+    types = {True: "<f4", False: "<i4"}
+    return {
+        name: np.ascontiguousarray(tensor.detach().cpu().numpy(), types[tensor.is_floating_point()])
+        for name, tensor in weights.items()
+    }
+
+
+def _digest(config: dict[str, Any], weights: Mapping[str, npt.NDArray[Any]]) -> str:
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-    for name, tensor in sorted(weights.items()):
+    for name, array in sorted(weights.items()):
         digest.update(name.encode())
-        stored = "<f4" if tensor.is_floating_point() else "<i4"
-        digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy(), stored).data)
+        digest.update(array.data)
     return digest.hexdigest()[:16]
 
 
@@ -173,7 +193,7 @@ def load_codec(path: Path) -> Codec:
             raise ValueError(f"{WEIGHTS} holds another architecture, or that of another version")
         codec.load_state_dict(weights)
         codec.compatible_fingerprints = tuple(map(str, content["decodes"]))
-        if (content["fingerprint"], content["checksum"]) != (fingerprint(codec), model_checksum(codec)):
+        if (content["fingerprint"], content["checksum"]) != _both_digests(codec):
             raise ValueError(f"{CONFIG} and {WEIGHTS} do not belong together")
         codec.tables.to_numpy()
     except (SafetensorError, OSError, UserError, RuntimeError, ValueError, KeyError, TypeError) as error:

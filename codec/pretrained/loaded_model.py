@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +12,17 @@ from codec.errors import UserError
 if TYPE_CHECKING:
     from codec.bitstream.range_coder import RangeCoder
     from codec.config import CodecConfig
+    from codec.model.backend import BlockStep
     from codec.model.codec import Codec
-    from codec.model.streaming import StreamingCodec
+    from codec.model.streaming import StreamDecoder, StreamEncoder, StreamingCodec
 
 
 class LoadedModel:
     """A codec's networks together with its name, fingerprint, range coder and expected bit rates.
 
-    The fingerprint, the range coder and the bit rates are computed when they are first asked for, once even if several
-    threads ask. They follow from the weights, which therefore must not change afterwards. An object can be pickled; the
-    process that receives it makes a range coder of its own.
+    The fingerprint, the range coder, the bit rates and the steps of streams are computed when they are first asked for,
+    once even if several threads ask. They follow from the weights, which therefore must not change afterwards. An
+    object can be pickled; the process that receives it makes a range coder of its own.
 
     Args:
         codec: the networks, in evaluation mode, on the device that computes; or their graphs for ONNX Runtime
@@ -33,6 +36,7 @@ class LoadedModel:
         self._fingerprint = fingerprint
         self._coder: RangeCoder | None = None
         self._expected_kbps: dict[int, list[float]] = {}
+        self._steps: dict[Hashable, BlockStep] = {}
         self._lock = RLock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -54,6 +58,7 @@ class LoadedModel:
 
         check_device(device)
         self.network.to(device)
+        self._steps.clear()
 
     def set_decoder_dtype(self, dtype: str) -> None:
         """Make the decoder compute in another type; see :func:`codec.model.decoder_precision.set_decoder_dtype`.
@@ -70,6 +75,55 @@ class LoadedModel:
         from codec.model.decoder_precision import set_decoder_dtype
 
         set_decoder_dtype(self.network, dtype)
+        self._steps.clear()
+
+    def stream_encoder(
+        self, streams: int, codebooks: int | None = None, block: int | None = None, quantize: bool = True
+    ) -> StreamEncoder:
+        """Return an encoder for streams; see :meth:`codec.model.streaming.StreamingCodec.stream_encoder`.
+
+        Args:
+            streams: number of streams
+            codebooks: number of codebooks to use (default: all)
+            block: number of latent frames that are computed at once (default: a canonical block)
+            quantize: whether to return codes; otherwise continuous latents
+
+        Returns:
+            The encoder, in its initial state.
+
+        Raises:
+            UserError: The model does not have this number of codebooks.
+        """
+        from codec.model.streaming import BLOCK, StreamEncoder
+
+        block = block or BLOCK
+        step = self._step(
+            ("encode", codebooks, block, quantize), partial(self.codec.encoding_step, codebooks, block, quantize)
+        )
+        return StreamEncoder(self.config, step, streams, block)
+
+    def stream_decoder(self, streams: int, block: int | None = None, quantized: bool = True) -> StreamDecoder:
+        """Return a decoder for streams; see :meth:`codec.model.streaming.StreamingCodec.stream_decoder`.
+
+        Args:
+            streams: number of streams
+            block: number of latent frames that are computed at once (default: a canonical block)
+            quantized: whether the input is codes; otherwise continuous latents
+
+        Returns:
+            The decoder, in its initial state.
+        """
+        from codec.model.streaming import BLOCK, StreamDecoder
+
+        block = block or BLOCK
+        step = self._step(("decode", block, quantized), partial(self.codec.decoding_step, block, quantized))
+        return StreamDecoder(self.config, step, streams, block)
+
+    def _step(self, key: Hashable, make: Callable[[], BlockStep]) -> BlockStep:
+        with self._lock:
+            if key not in self._steps:
+                self._steps[key] = make()
+            return self._steps[key]
 
     @property
     def network(self) -> Codec:

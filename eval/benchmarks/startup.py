@@ -138,23 +138,24 @@ def measure_many(source: Path, versions: Versions, count: int, rounds: int) -> l
         first = next(iter(versions))
         for command, many, one in (
             ("encode", place / "source", place / "one"),
-            ("decode", place / f"{first}.encode", place / f"{first}.alone.encode"),
+            ("decode", place / f"{first}.encode0", place / f"{first}.alone.encode0"),
         ):
             ways: dict[str, tuple[Path, list[object]]] = {name: (folder, []) for name, folder in versions.items()}
             if command == "decode":
                 ways[f"{NOW}, --dtype int8"] = versions[NOW], ["--dtype", "int8"]
             starts: dict[str, list[float]] = {way: [] for way in ways}
             times: dict[str, list[float]] = {way: [] for way in ways}
-            for _ in range(rounds):
+            for turn in range(rounds):
                 for way, (repository, options) in ways.items():
                     words = ["-m", "codec", command, *options]
-                    alone, all_ = place / f"{way}.alone.{command}", place / f"{way}.{command}"
-                    starts[way].append(cpu_seconds([*words, one, "--out", alone, "--force"], repository))
-                    times[way].append(cpu_seconds([*words, many, "--out", all_, "--force"], repository))
+                    # new folders: to replace files, or to make some after many were deleted, takes longer (on ext4)
+                    alone, all_ = place / f"{way}.alone.{command}{turn}", place / f"{way}.{command}{turn}"
+                    starts[way].append(cpu_seconds([*words, one, "--out", alone], repository))
+                    times[way].append(cpu_seconds([*words, many, "--out", all_], repository))
                     bar.update()
-            names = [path.name for path in (place / f"{first}.{command}").iterdir()]
+            names = [path.name for path in (place / f"{first}.{command}0").iterdir()]
             for way in ways:
-                outputs = place / f"{first}.{command}", place / f"{way}.{command}"
+                outputs = place / f"{first}.{command}0", place / f"{way}.{command}0"
                 same = len(filecmp.cmpfiles(*outputs, names, shallow=False)[0])
                 found.append(ManyFiles(command, way, count, starts[way], times[way], same))
     return found

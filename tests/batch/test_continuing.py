@@ -99,7 +99,7 @@ def test_contradictory_batches_are_refused(tmp_path, codec):
 def test_interrupted_batch_keeps_finished_files(tmp_path, codec, monkeypatch):
     for index in range(3):
         write_band_noise(tmp_path / "in" / f"{index}.wav", samples=100_000)
-    real, calls = Codec.stream_encoder, []
+    real, calls = LoadedModel.stream_encoder, []
 
     def second_is_interrupted(self, *arguments, **options):
         calls.append(arguments)
@@ -107,7 +107,7 @@ def test_interrupted_batch_keeps_finished_files(tmp_path, codec, monkeypatch):
             raise KeyboardInterrupt
         return real(self, *arguments, **options)
 
-    monkeypatch.setattr(Codec, "stream_encoder", second_is_interrupted)
+    monkeypatch.setattr(LoadedModel, "stream_encoder", second_is_interrupted)
     with pytest.raises(KeyboardInterrupt):
         encode_batch([tmp_path / "in"], tmp_path / "out", LoadedModel(codec))
     assert file_names(tmp_path / "out") == ["0.nac"]

@@ -131,7 +131,7 @@ def test_silence_is_read_however_short_its_payload():
 
 @given(shapes, st.booleans(), st.integers(0, 1 << 30))
 @settings(deadline=None, max_examples=60)
-def test_packets_are_decoded_together_as_one_by_one(shape, variable, seed):
+def test_packets_are_coded_together_as_one_by_one(shape, variable, seed):
     """Whatever is damaged: bits, a length, or nothing."""
     rng = np.random.default_rng(seed)
     payloads = []
@@ -141,6 +141,8 @@ def test_packets_are_decoded_together_as_one_by_one(shape, variable, seed):
         if damage := number % 3:
             data[rng.integers(len(data))] ^= 1 << rng.integers(8)
         payloads.append((codes, bytes(data) + bytes(4 * (damage == 2))))
+    encoded = CONTEXT_CODER.encode_packets([codes for codes, _ in payloads], variable)
+    assert [data for (_, data), whole in zip(payloads, encoded) if data == whole] == encoded[::3]
     together = CONTEXT_CODER.decode_packets([data for _, data in payloads], *shape, variable)
     for number, ((codes, data), found) in enumerate(zip(payloads, together)):
         try:

@@ -22,13 +22,13 @@ main(sys.argv[2:])
 
 
 @pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize("after_s", [0.05, 0.4, 0.8])
+@pytest.mark.parametrize("after_s", [0.05, 0.2, 0.4])
 def test_ctrl_c_while_libraries_load_is_one_line(place, tmp_path, after_s):
     words = ["encode", place / "good.wav", "--out", tmp_path / "nac", "--model", place / "model"]
     done = python(INTERRUPTED_AFTER, after_s, *words, start_new_session=True)
     ran = Ran(done.returncode, done.stdout, done.stderr)
     assert ran.status == INTERRUPTED and ran.complaint.startswith("interrupted; run the same command again")
-    assert not contents(tmp_path)
+    assert set(contents(tmp_path).values()) <= {None}  # no file; on a fast machine, the folder is there by then
 
 
 ANNOUNCED_END = """

@@ -183,7 +183,7 @@ def test_many_channels_are_computed_in_groups(tmp_path, codec, monkeypatch):
     made, seen = [], []
     real = streaming.batched
     monkeypatch.setattr(
-        streaming, "batched", lambda step, block, state: (seen.append(len(block)), real(step, block, state))[1]
+        streaming, "batched", lambda step, block, *more: (seen.append(len(block)), real(step, block, *more))[1]
     )
     for group in (streaming.MAX_STREAMS, 255):
         monkeypatch.setattr(streaming, "MAX_STREAMS", group)

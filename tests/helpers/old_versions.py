@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from codec.bitstream.codes import PacketCoder
+from codec.bitstream.codes import PacketEncoder
 from codec.bitstream.framing import frame_packet
 from codec.bitstream.header import Header
 
@@ -37,7 +37,7 @@ def old_file(
     version: int,
     header: Header,
     codes: np.ndarray,
-    coder: PacketCoder,
+    coder: PacketEncoder,
     samples: int,
     tags: dict[str, str] | None = None,
 ) -> bytes:

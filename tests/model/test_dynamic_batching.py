@@ -20,7 +20,7 @@ from codec.coding.options import CodingOptions, DecodingOptions
 from codec.errors import UserError
 from codec.model.backend import BlockOutputs, join_arrays, split_streams
 from codec.model.codec import Codec
-from codec.model.dynamic_batching import BatchingStopped, DynamicBatcher, batched
+from codec.model.dynamic_batching import MANY, BatchingStopped, DynamicBatcher, batched
 from codec.model.streaming import BLOCK
 from codec.pretrained import checkpoint
 from codec.pretrained.loaded_model import LoadedModel
@@ -127,13 +127,13 @@ def test_files_of_several_models_are_decoded_side_by_side_and_each_is_loaded_onc
 
 
 @pytest.fixture
-def computed(monkeypatch) -> list[int]:
-    """Filled with how many streams each block had that a codec analysed."""
-    seen: list[int] = []
+def computed(monkeypatch) -> list[tuple[int, int]]:
+    """Filled with how many streams and samples each block had that a codec analysed."""
+    seen: list[tuple[int, int]] = []
     analyse = Codec.analyse
 
     def counted(self, wave, *state):
-        seen.append(len(wave))
+        seen.append(tuple(wave.shape))
         assert torch.get_num_threads() == 2 and torch.is_inference_mode_enabled()
         return analyse(self, wave, *state)
 
@@ -148,15 +148,16 @@ def test_blocks_of_files_side_by_side_are_computed_together(tmp_path, codec, com
     for number in range(6):
         make(tmp_path / f"in/{number}.wav", 5 * block // 2, 16000, channels=1 + number // 3)
     encode_batch([tmp_path / "in"], tmp_path / "1", LoadedModel(codec))
-    assert computed == 9 * [1] + 9 * [2]
+    streams = lambda: [count for count, _ in computed]  # noqa: E731
+    assert streams() == 9 * [1] + 9 * [2]
     computed.clear()
     encode_batch(
         [tmp_path / "in"], tmp_path / "3", LoadedModel(codec), CodingOptions(), BatchOptions(concurrent_files=3)
     )
-    assert computed == 3 * [3] + 3 * [6]
+    assert streams() == 3 * [3] + 3 * [6]
     computed.clear()
     encode_tokens([tmp_path / "in"], tmp_path / "6", LoadedModel(codec), BatchOptions(concurrent_files=6), per_shard=6)
-    assert computed == 3 * [9]
+    assert streams() == 3 * [9]
 
 
 @pytest.mark.parametrize(
@@ -211,8 +212,28 @@ DOUBLING = Doubling()
 
 def compute(streams: int = 1, length: int = 1, value: float = 1.0) -> tuple[list, list]:
     """Return the output and the state of one block."""
-    (output,), (state,) = batched(DOUBLING, np.full((streams, length), value), DOUBLING.initial_state(streams))
+    (output,), (state,) = batched(DOUBLING, np.full((streams, length), value), DOUBLING.initial_state(streams), length)
     return output.tolist(), state.tolist()
+
+
+@pytest.mark.parametrize(
+    "lengths, together",
+    [
+        ((70, 71, 96, 97, 65, 40), [(1, 64), (1, 128), (4, 96)]),  # of 65 to 96 frames, of 97 to 128, and of 33 to 64
+        (MANY * [72], [(MANY, 72)]),  # not padded
+        ((MANY - 1) * [72], [(MANY - 1, 96)]),
+    ],
+)
+def test_blocks_of_similar_lengths_are_computed_together(tmp_path, codec, computed, lengths, together):
+    hop = codec.config.latent_hop
+    for number, frames in enumerate(lengths):
+        make(tmp_path / f"in/{number}.wav", frames * hop - hop)
+    encode_batch([tmp_path / "in"], tmp_path / "1", LoadedModel(codec))
+    computed.clear()
+    batch = BatchOptions(concurrent_files=len(lengths))
+    encode_batch([tmp_path / "in"], tmp_path / "all", LoadedModel(codec), CodingOptions(), batch)
+    assert contents(tmp_path / "1") == contents(tmp_path / "all")
+    assert sorted(computed) == [(streams, frames * hop) for streams, frames in together]
 
 
 def test_closing_ends_all_at_their_next_block_and_progress_is_heard_in_the_caller():

@@ -1,5 +1,7 @@
 """Streams cut anywhere give the codes and waveforms of the whole, bit for bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,39 @@ def test_batch_is_single(codec, size):
     codes = codec.encode(wave)
     assert torch.equal(codes, torch.cat([codec.encode(one[None]) for one in wave]))
     assert torch.equal(codec.decode(codes), torch.cat([codec.decode(one[None]) for one in codes]))
+
+
+def learned_weights(config: CodecConfig) -> Codec:
+    """A model of random weights, whose importances of frames depend on the latents."""
+    torch.manual_seed(0)
+    codec = Codec(replace(config, quantizer=replace(RVQ, frame_weights="learned"))).eval()
+    for parameter in codec.quantizer.weights.last.parameters():
+        torch.nn.init.normal_(parameter)
+    return codec
+
+
+LEARNED = {"tiny": learned_weights(make_codec(RVQ).config), "default": learned_weights(CodecConfig())}
+
+
+def encode_stream(codec: Codec, wave: np.ndarray) -> CodesWithImportance:
+    stream = codec.stream_encoder(len(wave))
+    return CodesWithImportance.join([stream.push(wave), stream.flush()])
+
+
+@given(frames=st.integers(1, BLOCK + 40), model=st.sampled_from([None, *LEARNED]))
+@settings(deadline=None, max_examples=60)
+def test_codes_and_waveforms_do_not_depend_on_what_follows(codec, frames, model):
+    """The number of frames that are computed at once rounds nothing differently."""
+    codec = LEARNED.get(model, codec)
+    hop = codec.config.latent_hop
+    wave = noise_tensor(2, 1, (frames + 70) * hop, seed=frames).numpy()
+    cut, whole = (encode_stream(codec, one) for one in (wave[..., : frames * hop], wave))
+    complete = frames - 1  # the frame after the last sample overlaps what follows
+    np.testing.assert_array_equal(cut.codes[..., :complete], whole.codes[..., :complete])
+    np.testing.assert_array_equal(cut.importances[..., :complete], whole.importances[..., :complete])
+    codes = torch.from_numpy(whole.codes)
+    start = codec.decode(codes[..., :frames])
+    assert torch.equal(start, codec.decode(codes)[..., : start.shape[2]])
 
 
 def test_codes_cover_every_sample(codec):

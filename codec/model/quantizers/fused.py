@@ -10,6 +10,7 @@ from codec.bitstream.codes import NO_CODE
 from codec.model.products import linear
 from codec.model.quantizers.importance import FrameWeights, code_importances
 from codec.model.quantizers.nearest import find_nearest, half_squared_norms
+from codec.model.vector_width import VECTOR
 
 
 class FusedVQ:
@@ -60,9 +61,18 @@ class FusedVQ:
             errors.append(error)
             rest, error = rest - correction.index_select(0, code), error - 2 * gain
         shape = (len(codes), batch, frames)
-        log_weight = self.weights.log_weights(latent, level)
-        importances = code_importances(torch.stack(errors).view(shape).transpose(0, 1), log_weight)
-        return torch.stack(codes).view(shape).transpose(0, 1), importances
+        importances = self._importances(latent.flatten(0, 1), level.flatten(), torch.stack(errors))
+        return torch.stack(codes).view(shape).transpose(0, 1), importances.view(shape).transpose(0, 1)
+
+    def _importances(self, latents: Tensor, levels: Tensor, errors: Tensor) -> Tensor:
+        """Return importances ``[codebooks, frames]``, which do not depend on how many frames there are.
+
+        They are computed for as many frames as fill whole vectors, see :mod:`codec.model.vector_width`.
+        """
+        more = -len(latents) % VECTOR
+        latents, levels, padded = F.pad(latents, (0, 0, 0, more)), F.pad(levels, (0, more)), F.pad(errors, (0, more))
+        log_weight = self.weights.log_weights(latents[None], levels[None])
+        return code_importances(padded[None], log_weight)[0, :, : errors.shape[1]]
 
     def continuous(self, latent: Tensor) -> Tensor:
         """Return the latents that the decoder would get without quantization.
