@@ -9,7 +9,7 @@
 #   at least a tenth saved: True
 # Why it matters: a command that codes one short file spends most of its time in this import; a data loader pays it for each
 #   process that is spawned.
-# In Lathe: codec/runtime/imports.py.
+# In Lathe: codec/runtime/imports.py, and codec/runtime/process_end.py, which leaves the rest of the end out.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

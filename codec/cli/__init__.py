@@ -38,6 +38,7 @@ from codec.errors import UserError
 from codec.runtime import own_packages, signals
 from codec.runtime.command import recorded_command
 from codec.runtime.messages import set_quiet
+from codec.runtime.process_end import end_process
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "build_parser", "main"]
 
@@ -80,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         path = f"{error.filename}: " if error.filename else ""
         status = print_error(f"{path}{error.strerror or error}", BAD_INPUT)
     _discard_output()
+    if arguments is None:  # this process is the command's
+        end_process(status)
     sys.exit(status)
 
 
