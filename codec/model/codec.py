@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from codec.bitstream.tables import CodeTables
 from codec.config import CodecConfig
 from codec.model.backend import InferenceBackend
+from codec.model.band_extension import extend_band, has_wider_band
 from codec.model.codec_base import CodecBase, CodecOutput
 from codec.model.convnext import Stack, StreamState
 from codec.model.frequency_tables import FrequencyTables
@@ -90,7 +91,7 @@ class Codec(CodecBase, StreamingCodec):
         self.quantizer.initialise(spectrum / self.spread @ self.encoder.direct.T, generator)
 
     def can_grow_from(self, other: "Codec") -> bool:
-        """Determine whether this codec differs from another only in having more codebooks or latent dimensions.
+        """Determine whether this codec differs from another only in having more codebooks, latent dimensions or band.
 
         Args:
             other: the other codec
@@ -101,6 +102,8 @@ class Codec(CodecBase, StreamingCodec):
 
         def rest(config: CodecConfig) -> CodecConfig:
             same = replace(config.quantizer, codebooks=1, latent_dim=1, contexts=1, full_rate_share=0.0)
+            if has_wider_band(self.config, config):
+                config = replace(config, sample_rate=self.config.sample_rate, hop=self.config.hop)
             return replace(config, quantizer=replace(same, frame_weights="level"))
 
         ours, theirs = self.config.quantizer, other.config.quantizer
@@ -114,17 +117,20 @@ class Codec(CodecBase, StreamingCodec):
 
     @torch.no_grad()
     def grow_from(self, other: "Codec", waveform: Tensor, generator: torch.Generator) -> None:
-        """Copy another codec's weights, and add latent dimensions and codebooks.
+        """Copy another codec's weights, and add a band, latent dimensions and codebooks.
 
-        Additional latent dimensions are added by :func:`codec.model.widening.widen`, and all codebooks are fitted anew
+        A band above that of the other codec is added by :func:`codec.model.band_extension.extend_band`. Additional
+        latent dimensions are added by :func:`codec.model.widening.widen`, and all codebooks are fitted anew
         then; otherwise the additional codebooks alone, to the residual of the others. The frequency tables remain
         unchanged.
 
         Args:
-            other: codec with no more codebooks and latent dimensions, see :meth:`can_grow_from`
+            other: codec with no more codebooks, latent dimensions and band, see :meth:`can_grow_from`
             waveform: audio to fit codebooks to ``[batch, 1, samples]``
             generator: source of random numbers, on the CPU
         """
+        if has_wider_band(self.config, other.config):
+            other = extend_band(other, self.config.sample_rate, waveform)
         wider = self.config.quantizer.latent_dim > other.config.quantizer.latent_dim
         if wider:
             widen(self, other, self._whole_frames(waveform).split(_FITTING_BATCH))

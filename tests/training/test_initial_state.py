@@ -72,6 +72,18 @@ def test_a_model_can_grow_latent_dimensions(tmp_path, prepared, model):
         torch.testing.assert_close(ours[tuple(slice(size) for size in weight.shape)], weight, atol=1e-6, rtol=0)
 
 
+def test_a_model_can_grow_a_band(tmp_path, prepared):
+    recipe = tiny_recipe("--train.steps=1", "--optim.lr=1e-9", "--train.validate_every=1")
+    half = replace(recipe.codec, sample_rate=recipe.codec.sample_rate // 2, hop=recipe.codec.hop // 2)
+    before = Codec(half)
+    save_model(tmp_path / "half", before, {"step": 1})
+    train(recipe, prepared, tmp_path / "run", init_from=tmp_path / "half", quiet=True)
+    after = load_codec(tmp_path / "run").decoder.direct.unflatten(0, (-1, recipe.codec.hop))
+    within, above = after[:, : half.hop].flatten(0, 1), after[:, half.hop :]
+    torch.testing.assert_close(within, before.decoder.direct, atol=1e-6, rtol=0)
+    assert above.numel() == within.numel() and not above.any()
+
+
 def test_fine_tuning_starts_from_the_given_weights(tmp_path, prepared, model):
     result = train(tiny_recipe("--optim.lr=1e-12"), prepared, tmp_path / "run", init_from=model, quiet=True)
     given, tuned = load_codec(model), load_codec(tmp_path / "run")
