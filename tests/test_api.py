@@ -4,6 +4,7 @@ import io
 import pickle
 import subprocess
 import sys
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,24 @@ def test_continuous_latents_are_decoded(either):
     whole = c.decode_latents(exact)
     assert whole.shape == wave.shape and (whole - wave).norm() < (c.decode(encoded) - wave).norm()
     assert c.encode(wave[:, :0], 16000, quantize=False).latents.shape == (2, latents.latents.shape[1], 0)
+
+
+def test_a_model_that_was_used_is_unchanged_after_it_was_handed_to_another_process(tmp_path, model):
+    """To start a process with it, multiprocessing moves the memory of its tensors."""
+    c, wave = codec.load(model), noise(1, 16000)
+    streams = c.stream_encoder(16000), c.stream_decoder(16000)
+    c.save(tmp_path / "before.nac", wave, 16000)
+    codes = streams[0].push(wave[:, :8000])
+    waveform = streams[1].push(codes)
+    ForkingPickler.dumps(c)
+    c.save(tmp_path / "after.nac", wave, 16000)
+    assert (tmp_path / "after.nac").read_bytes() == (tmp_path / "before.nac").read_bytes()
+    again = c.stream_encoder(16000), c.stream_decoder(16000)
+    np.testing.assert_array_equal(again[0].push(wave[:, :8000]), codes)
+    np.testing.assert_array_equal(again[1].push(codes), waveform)
+    whole = np.concatenate([codes, streams[0].push(wave[:, 8000:]), streams[0].flush()], 2)
+    alone = c.stream_encoder(16000)
+    np.testing.assert_array_equal(np.concatenate([alone.push(wave), alone.flush()], 2), whole)
 
 
 def test_files_are_saved_and_any_part_of_them_is_read(tmp_path, model, c):

@@ -64,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # is read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     own_packages.put_first()
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # none if it was closed, as in `codec info … >&-`
+    sys.stderr = sys.stderr or open(os.devnull, "w")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be valid UTF-8
     try:

@@ -28,7 +28,7 @@ def is_stream(arguments: argparse.Namespace) -> bool:
         Whether the only input is ``-``.
 
     Raises:
-        UserError: ``-`` is combined with options for files, or an option is missing.
+        UserError: ``-`` is combined with options for files, an option is missing, or there is no input or output.
     """
     if not any(str(path) == "-" for path in arguments.inputs):
         if arguments.out is None:
@@ -42,6 +42,8 @@ def is_stream(arguments: argparse.Namespace) -> bool:
             "- must be the only input, without --out, --list, -j, --batch, --ray and --slurm: standard input goes to"
             " standard output"
         )
+    if sys.stdin is None or sys.__stdout__ is None:
+        raise UserError("- reads standard input and writes standard output, but one of them is closed")
     return True
 
 

@@ -146,7 +146,7 @@ class DecodeFrame(_FrameStep):
 
     def __init__(self, codec: Codec, quantizer: InferenceQuantizer | ContinuousLatents):
         super().__init__(codec, codec.decoder)
-        self._quantizer, self._spread = quantizer, codec.spread.numpy()
+        self._quantizer, self._spread = quantizer, _own(codec.spread)
         self._synthesis = _Product(codec.mdct.basis)
 
     def empty_outputs(self, streams: int) -> BlockOutputs:
@@ -258,11 +258,11 @@ class _FrameBlock:
     """A :class:`codec.model.convnext.ConvNeXtBlock` for one frame of each stream."""
 
     def __init__(self, block: ConvNeXtBlock):
-        self._taps, self._bias = block.depthwise.weight.detach().numpy(), block.depthwise.bias.detach().numpy()
+        self._taps, self._bias = _own(block.depthwise.weight), _own(block.depthwise.bias)
         self._expand = _NormedProduct(block.norm, block.expand)
         # of twice the GELU
         self._contract = _Product(block.contract.weight.detach(), 2 * block.contract.bias.detach())
-        self._scale = block.scale.detach().numpy() / 2
+        self._scale = _own(block.scale) / 2
 
     def __call__(self, x: FloatArray, state: FloatArray) -> tuple[FloatArray, FloatArray]:
         seen = np.concatenate([state, x[:, None]], 1)
@@ -359,3 +359,8 @@ class _CodebookSearch:
             gains.append(self._score[code])
             np.subtract(rest, correction[code], out=rest)
         return codes, gains[:-1]
+
+
+def _own(tensor: Tensor) -> FloatArray:
+    """Return an array with memory of its own: multiprocessing moves that of a tensor that it pickles."""
+    return np.array(tensor.detach().numpy())

@@ -51,12 +51,12 @@ class FrequencyTables(nn.Module):
         """Return the tables for a range coder.
 
         Returns:
-            The tables as NumPy arrays.
+            The tables as NumPy arrays of their own: multiprocessing moves the memory of tensors that it pickles.
 
         Raises:
             ValueError: The frequencies of a table are not all at least 1, or do not add up to ``2**PRECISION``.
         """
-        return CodeTables.from_stored({name: tensor.cpu().numpy() for name, tensor in self.named_buffers()})
+        return CodeTables.from_stored({name: tensor.cpu().numpy().copy() for name, tensor in self.named_buffers()})
 
     def fit(self, counts: Tensor) -> None:
         """Set tables of order 0 from occurrences of codes.

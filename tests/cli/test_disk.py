@@ -115,3 +115,15 @@ def test_read_only_output_is_one_line(codec, place, prepared, tmp_path, command)
         "decode": [place / "good.nac", *model],
     }
     assert str(tmp_path / "out") in codec(command, *words[command]).complaint
+
+
+@pytest.mark.parametrize(
+    "words, status", [("models", 0), ("info good.nac", 0), ("info nosuch", 1), ("encode -", BAD_INPUT)]
+)
+@pytest.mark.parametrize("closed", ["closed", "closed, like the others"])
+def test_a_closed_output_is_no_traceback(place, words, status, closed):
+    redirections = ">&-" if closed == "closed" else ">&- 2>&- <&-"
+    script = f'exec "{sys.executable}" -m codec {words} {redirections}'
+    done = subprocess.run(["sh", "-c", script], cwd=place, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    assert done.returncode == status and "Traceback" not in done.stderr
+    assert bool(done.stderr) == bool(status and closed == "closed")

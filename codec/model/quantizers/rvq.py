@@ -11,6 +11,7 @@ represent the level of the signal, and a codec that is initialised as a transfor
 
 from collections.abc import Sequence
 from threading import Lock
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -137,6 +138,9 @@ class ResidualVQ(nn.Module):
         """Those that share each training batch."""
         self._fused: FusedVQ | None = None
         self._fused_from: list[tuple[int, int]] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_fused": None}  # made again where it is needed
 
     def forward(self, latent: Tensor, codebooks: Tensor) -> Quantized:
         """Quantize latents for training at a variable rate: frames of item b use codebooks[b] codebooks on average.
