@@ -68,24 +68,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.stderr = sys.stderr or open(os.devnull, "w")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be valid UTF-8
+    with signals.interrupt_once():
+        status = _report_errors(arguments)
+        _discard_output()
+        if arguments is None:  # this process is the command's
+            end_process(status)
+    sys.exit(status)
+
+
+def _report_errors(words: Sequence[str] | None) -> int:
+    """Run a command, print what went wrong, and return the exit status."""
     try:
-        with signals.interrupt_once():
-            with recorded_command(arguments):
-                status = _run(arguments)
-            sys.stdout.flush()
+        with recorded_command(words):
+            status = _run(words)
+        sys.stdout.flush()
+        return status
     except UserError as error:
-        status = print_error(str(error), BAD_INPUT)
+        return print_error(str(error), BAD_INPUT)
     except KeyboardInterrupt:
-        status = print_error(signals.MESSAGE, INTERRUPTED)
+        return print_error(signals.MESSAGE, INTERRUPTED)
     except BrokenPipeError:  # the reader of the output has closed it, as in `codec info … | head`
-        status = 0
+        return 0
     except OSError as error:
         path = f"{error.filename}: " if error.filename else ""
-        status = print_error(f"{path}{error.strerror or error}", BAD_INPUT)
-    _discard_output()
-    if arguments is None:  # this process is the command's
-        end_process(status)
-    sys.exit(status)
+        return print_error(f"{path}{error.strerror or error}", BAD_INPUT)
 
 
 def _run(words: Sequence[str] | None) -> int:

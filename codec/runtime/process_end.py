@@ -6,6 +6,8 @@ import os
 import sys
 import threading
 
+from codec.runtime import signals
+
 
 def end_process(status: int) -> None:
     """End the process as :func:`sys.exit` does, but leave its objects to the system.
@@ -19,6 +21,7 @@ def end_process(status: int) -> None:
     """
     if any(thread is not threading.current_thread() and not thread.daemon for thread in threading.enumerate()):
         return
+    signals.ignore()
     atexit._run_exitfuncs()
     for output in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # their reader is gone, or there is none

@@ -84,14 +84,15 @@ def interrupt_once(numbers: Iterable[signal.Signals] = SIGNALS) -> Iterator[None
         nonlocal last
         before, last = last, time.monotonic()
         if last - before >= REPEATED_S:
-            atexit.register(_ignore)  # while the interpreter ends, an exception would be a trace on the screen
+            atexit.register(ignore)  # while the interpreter ends, an exception would be a trace on the screen
             raise KeyboardInterrupt
 
     with signal_handler(interrupt, numbers):
         yield
 
 
-def _ignore() -> None:
+def ignore() -> None:
+    """Ignore interrupts from now on, since the process ends."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
