@@ -44,7 +44,8 @@ def extend_band(other: "Codec", sample_rate: int, waveform: Tensor) -> "Codec":
     Args:
         other: trained codec
         sample_rate: in Hz; the hop, in samples, must come out whole
-        waveform: audio at that rate ``[batch, 1, samples]``, by which the scales of the new coefficients are set
+        waveform: audio at that rate ``[batch, frames * latent_hop]``, by which the scales of the new coefficients are
+            set
 
     Returns:
         A codec with the same latents and codes for sound within the band of before.
@@ -67,8 +68,7 @@ def extend_band(other: "Codec", sample_rate: int, waveform: Tensor) -> "Codec":
         elif name != "spread":
             ours[name].copy_(value)
     codec.spread.fill_(1)
-    measured = codec.spectrum(waveform[:, 0, : waveform.shape[-1] // config.latent_hop * config.latent_hop])
-    power = measured.flatten(0, 1).double().square().mean(0)
+    power = codec.spectrum(waveform).flatten(0, 1).double().square().mean(0)
     codec.spread.copy_(power.clamp(min=_LEAST * power.max()).sqrt())
     codec.spread[kept] = other.spread * (hop / other.config.hop) ** (config.power / 2)
     return codec

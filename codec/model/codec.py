@@ -130,7 +130,7 @@ class Codec(CodecBase, StreamingCodec):
             generator: source of random numbers, on the CPU
         """
         if has_wider_band(self.config, other.config):
-            other = extend_band(other, self.config.sample_rate, waveform)
+            other = extend_band(other, self.config.sample_rate, self._whole_frames(waveform))
         wider = self.config.quantizer.latent_dim > other.config.quantizer.latent_dim
         if wider:
             widen(self, other, self._whole_frames(waveform).split(_FITTING_BATCH))

@@ -14,13 +14,15 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from codec.bitstream.codes import CODES_AT_ONCE, CodeArray, IntArray, PacketCoder
 from codec.model.backend import BlockOutputs, BlockState, BlockStep, split_streams
+
+_Item = TypeVar("_Item")
 
 MANY = 8
 """Blocks of one length that are computed together without padding. Fewer are padded, since each new length takes time
@@ -232,8 +234,7 @@ class BatchedCoder:
 
     def _encode_all(self, variable: bool, packets: list[IntArray]) -> list[bytes]:
         """Encode as many packets at once as memory permits."""
-        at_once = max(1, CODES_AT_ONCE // max(1, packets[0].size))
-        parts = [packets[first : first + at_once] for first in range(0, len(packets), at_once)]
+        parts = _split_by_codes(packets, packets[0].size)
         return [payload for part in parts for payload in self.coder.encode_packets(part, variable)]
 
     def decode_packets(
@@ -266,13 +267,17 @@ class BatchedCoder:
         """Decode the packets of as many files at once as memory permits."""
         channels, codebooks, frames, _ = shape
         each = len(items[0])
-        at_once = max(1, CODES_AT_ONCE // max(1, each * channels * codebooks * frames))
         results: list[Sequence[CodeArray | ValueError]] = []
-        for first in range(0, len(items), at_once):
-            some = items[first : first + at_once]
+        for some in _split_by_codes(items, each * channels * codebooks * frames):
             decoded = self.coder.decode_packets([payload for item in some for payload in item], *shape)
             results += [decoded[at : at + each] for at in range(0, len(decoded), each)] if each else [()] * len(some)
         return results
+
+
+def _split_by_codes(items: list[_Item], codes: int) -> list[list[_Item]]:
+    """Split items of a number of codes each into parts of at most :data:`CODES_AT_ONCE`, or of one item."""
+    at_once = max(1, CODES_AT_ONCE // max(1, codes))
+    return [items[first : first + at_once] for first in range(0, len(items), at_once)]
 
 
 def is_batched() -> bool:

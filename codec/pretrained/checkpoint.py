@@ -106,12 +106,13 @@ def save_model(
         name: tensor.detach().cpu().contiguous().to(stored if name in networks else tensor.dtype)
         for name, tensor in codec.state_dict().items()
     }
+    decoding, whole = _both_digests(codec)
     content = {
         "model_type": MODEL_TYPE,
         "codec": codec.config.to_dict(),
-        "fingerprint": fingerprint(codec),
+        "fingerprint": decoding,
         "decodes": list(codec.compatible_fingerprints),
-        "checksum": model_checksum(codec),
+        "checksum": whole,
         "info": info,
         **({"graphs": dict(graphs)} if graphs else {}),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -97,9 +96,7 @@ class LoadedModel:
         from codec.model.streaming import BLOCK, StreamEncoder
 
         block = block or BLOCK
-        step = self._step(
-            ("encode", codebooks, block, quantize), partial(self.codec.encoding_step, codebooks, block, quantize)
-        )
+        step = self._step(self.codec.encoding_step, codebooks, block, quantize)
         return StreamEncoder(self.config, step, streams, block)
 
     def stream_decoder(self, streams: int, block: int | None = None, quantized: bool = True) -> StreamDecoder:
@@ -116,13 +113,15 @@ class LoadedModel:
         from codec.model.streaming import BLOCK, StreamDecoder
 
         block = block or BLOCK
-        step = self._step(("decode", block, quantized), partial(self.codec.decoding_step, block, quantized))
+        step = self._step(self.codec.decoding_step, block, quantized)
         return StreamDecoder(self.config, step, streams, block)
 
-    def _step(self, key: Hashable, make: Callable[[], BlockStep]) -> BlockStep:
+    def _step(self, make: Callable[..., BlockStep], *settings: Hashable) -> BlockStep:
+        """Return what ``make`` returns for the settings, made once."""
+        key = make, settings
         with self._lock:
             if key not in self._steps:
-                self._steps[key] = make()
+                self._steps[key] = make(*settings)
             return self._steps[key]
 
     @property

@@ -24,6 +24,6 @@ def end_process(status: int) -> None:
     signals.ignore()
     atexit._run_exitfuncs()
     for output in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # their reader is gone, or there is none
+        with contextlib.suppress(OSError, ValueError):  # their reader is gone, or they are closed
             output.flush()
     os._exit(status)
